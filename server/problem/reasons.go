@@ -1,0 +1,129 @@
+package problem
+
+// Reason is the fine, stable reason of a refusal (extensions.reason).
+type Reason string
+
+// The reasons. The table below says the class and the words of each.
+const (
+	BadInput             Reason = "BAD_INPUT"
+	BadID                Reason = "BAD_ID"
+	BadCursor            Reason = "BAD_CURSOR"
+	Resync               Reason = "RESYNC"
+	Unauthenticated      Reason = "UNAUTHENTICATED"
+	SignInFailed         Reason = "SIGN_IN_FAILED"
+	Suspended            Reason = "USER_SUSPENDED"
+	PasswordNotAllowed   Reason = "PASSWORD_NOT_ALLOWED"
+	Forbidden            Reason = "FORBIDDEN"
+	OriginRefused        Reason = "ORIGIN_REFUSED"
+	NotFound             Reason = "NOT_FOUND"
+	LinkUnusable         Reason = "LINK_UNUSABLE"
+	CodeRequired         Reason = "CODE_REQUIRED"
+	CodeWrong            Reason = "CODE_WRONG"
+	ConsentRequired      Reason = "CONSENT_REQUIRED"
+	ConsentOutdated      Reason = "CONSENT_OUTDATED"
+	PhoneWaiting         Reason = "PHONE_WAITING"
+	PhoneRefused         Reason = "PHONE_REFUSED"
+	NonceInvalid         Reason = "NONCE_INVALID"
+	SignatureInvalid     Reason = "SIGNATURE_INVALID"
+	CheckMissing         Reason = "CHECK_MISSING"
+	ReasonMissing        Reason = "REASON_MISSING"
+	NumberInvalid        Reason = "NUMBER_INVALID"
+	DigitsMismatch       Reason = "DIGITS_MISMATCH"
+	EmailInvalid         Reason = "EMAIL_INVALID"
+	TooManySends         Reason = "TOO_MANY_SENDS"
+	SessionEnded         Reason = "SESSION_ENDED"
+	SessionNotOpen       Reason = "SESSION_NOT_OPEN"
+	CaseClosed           Reason = "CASE_CLOSED"
+	AlreadyExists        Reason = "ALREADY_EXISTS"
+	Conflict             Reason = "CONFLICT"
+	PublisherPresent     Reason = "PUBLISHER_PRESENT"
+	Gone                 Reason = "GONE"
+	Withheld             Reason = "WITHHELD"
+	Misdirected          Reason = "MISDIRECTED"
+	GrantInvalid         Reason = "GRANT_INVALID"
+	BearerInvalid        Reason = "BEARER_INVALID"
+	TooLarge             Reason = "TOO_LARGE"
+	QuotaFull            Reason = "QUOTA_FULL"
+	UnsupportedType      Reason = "UNSUPPORTED_TYPE"
+	FileBroken           Reason = "FILE_BROKEN"
+	SizeMismatch         Reason = "SIZE_MISMATCH"
+	ChunkTooSmall        Reason = "CHUNK_TOO_SMALL"
+	PreconditionFailed   Reason = "PRECONDITION_FAILED"
+	PreconditionRequired Reason = "PRECONDITION_REQUIRED"
+	MethodNotAllowed     Reason = "METHOD_NOT_ALLOWED"
+	SDPRefused           Reason = "SDP_REFUSED"
+	RateLimited          Reason = "RATE_LIMITED"
+	TooManySubscriptions Reason = "TOO_MANY_SUBSCRIPTIONS"
+	QueryTooLarge        Reason = "QUERY_TOO_LARGE"
+	QueryInvalid         Reason = "QUERY_INVALID"
+	Timeout              Reason = "TIMEOUT"
+	DiskFull             Reason = "DISK_FULL"
+	ClockDoubted         Reason = "CLOCK_DOUBTED"
+	Unavailable          Reason = "UNAVAILABLE"
+	Internal             Reason = "INTERNAL"
+)
+
+type row struct {
+	code   Code
+	status int // 0: the usual status of the code
+	ja, en string
+}
+
+var table = map[Reason]row{
+	BadInput:             {Invalid, 0, "入力に誤りがあります。内容を確かめてください。", "Something in the input is not valid. Please check it."},
+	BadID:                {Invalid, 0, "指定された番号（ID）の形が正しくありません。", "The id is not in the right form."},
+	BadCursor:            {Invalid, 0, "続きの位置（カーソル）が正しくありません。最初から読み直してください。", "The cursor is not valid. Read again from the start."},
+	Resync:               {Over, 0, "続きの位置が古すぎます。画面を読み直してください。", "The cursor is too old. Load the current state and subscribe again."},
+	Unauthenticated:      {Unauthorised, 0, "サインインが必要です。", "Please sign in."},
+	SignInFailed:         {Unauthorised, 0, "ユーザIDまたはパスワードが違います。", "The user ID or the password is wrong."},
+	Suspended:            {Denied, 0, "この利用者は停止されています。運用管理責任者に連絡してください。", "This user is suspended. Ask the manager."},
+	PasswordNotAllowed:   {Denied, 0, "この利用者はパスワードを使えません。", "This user may not sign in with a password."},
+	Forbidden:            {Denied, 0, "この操作をする権限がありません。", "You are not permitted to do this."},
+	OriginRefused:        {Denied, 0, "このページからの操作は受け付けられません。", "Requests from this page are not accepted."},
+	NotFound:             {Missing, 0, "見つかりません。", "Not found."},
+	LinkUnusable:         {Over, 0, "このリンクは使えません。電話の警察官に伝えてください。", "This link cannot be used. Tell the officer on the phone."},
+	CodeRequired:         {Denied, 0, "アクセスコードを入れてください。", "Enter the access code first."},
+	CodeWrong:            {Denied, 0, "アクセスコードが違います。", "The access code is wrong."},
+	ConsentRequired:      {Denied, 0, "先に4つの項目を読んで、同意してください。", "Read the four items and agree first."},
+	ConsentOutdated:      {Conflicting, 0, "説明の文が新しくなりました。もう一度読んでください。", "The terms have changed. Please read them again."},
+	PhoneWaiting:         {Denied, 0, "この電話機は、警察官の確認を待っています。そのままお待ちください。", "This phone is waiting for the officer to admit it. Please wait."},
+	PhoneRefused:         {Denied, 0, "この電話機からは送れません。電話の警察官に伝えてください。", "This phone was not admitted. Tell the officer on the phone."},
+	NonceInvalid:         {Unauthorised, 0, "確認の期限が切れました。もう一度お試しください。", "The proof has expired. Please try again."},
+	SignatureInvalid:     {Unauthorised, 0, "この電話機を確認できませんでした。", "This phone could not be recognised."},
+	CheckMissing:         {Invalid, 0, "確認が済んでいない項目があります。すべて確かめてから送ってください。", "A check is missing. Confirm every item before the link is sent."},
+	ReasonMissing:        {Invalid, 0, "理由を書いてください。", "Give the reason."},
+	NumberInvalid:        {Invalid, 0, "日本の携帯電話の番号ではありません。番号を確かめてください。", "This is not a Japanese mobile number. Check the number."},
+	DigitsMismatch:       {Invalid, 0, "下4桁が違います。通報者にもう一度読んでもらってください。", "The last four digits do not match. Ask the caller to read them again."},
+	EmailInvalid:         {Invalid, 0, "メールアドレスの形が正しくありません。", "The e-mail address is not valid."},
+	TooManySends:         {Limited, 0, "短い時間に送りすぎています。10分に3回までです。", "Too many messages: at most 3 in 10 minutes to one number."},
+	SessionEnded:         {Over, 0, "映像通報は終わりました。電話はまだ切らないでください。", "The video report has ended. Please stay on the phone."},
+	SessionNotOpen:       {Conflicting, 0, "この映像通報は、いまその操作ができる段階にありません。", "The video report is not at a stage where this can be done."},
+	CaseClosed:           {Conflicting, 0, "この事案は終わっています。", "This case is closed."},
+	AlreadyExists:        {Conflicting, 0, "同じものがすでにあります。", "It exists already."},
+	Conflict:             {Conflicting, 0, "ほかの操作と重なりました。画面を読み直してください。", "It conflicts with another change. Load again."},
+	PublisherPresent:     {Conflicting, 0, "別の電話機が映像を送っています。", "Another phone is sending video."},
+	Gone:                 {Over, 0, "保存期間が過ぎたため、削除されました。", "It was deleted at the end of its retention."},
+	Withheld:             {Over, 0, "保存期間を過ぎたため、表示できません。", "It is past its retention and is withheld."},
+	Misdirected:          {Denied, 0, "誤送信として隠されています。運用管理者だけが開けます。", "Hidden as misdirected. Only a supervisor may open it."},
+	GrantInvalid:         {Denied, 0, "閲覧の許可が切れました。もう一度開いてください。", "The permission to view has expired. Open it again."},
+	BearerInvalid:        {Unauthorised, 0, "通信の許可が切れました。もう一度お試しください。", "The permission has expired. Please try again."},
+	TooLarge:             {Large, 0, "大きすぎて受け取れません。", "It is too large to be received."},
+	QuotaFull:            {Large, 0, "この映像通報で受け取れる量を超えました。", "The limit of this video report is reached."},
+	UnsupportedType:      {Invalid, 415, "この形式のファイルは受け取れません。写真か動画を選んでください。", "This kind of file is not accepted. Choose a photo or a video."},
+	FileBroken:           {Invalid, 0, "ファイルがこわれています。別のものを選んでください。", "The file is damaged. Choose another."},
+	SizeMismatch:         {Conflicting, 0, "知らせた大きさと違います。もう一度送ってください。", "The size differs from what was declared. Send it again."},
+	ChunkTooSmall:        {Invalid, 0, "一度に送る量が小さすぎます。", "The pieces are too small."},
+	PreconditionFailed:   {Conflicting, 412, "状態が変わりました。もう一度つなぎます。", "The state has changed. Connect again."},
+	PreconditionRequired: {Conflicting, 428, "If-Match が必要です。", "If-Match is required."},
+	MethodNotAllowed:     {Invalid, 405, "この方法では受け付けられません。", "This method is not accepted."},
+	SDPRefused:           {Invalid, 422, "映像の形式が合いません。写真を送ってください。", "The video offer cannot be answered. Send a photo instead."},
+	RateLimited:          {Limited, 0, "回数が多すぎます。少し待ってください。", "Too many requests. Wait a moment."},
+	TooManySubscriptions: {Limited, 0, "接続が多すぎます。", "Too many subscriptions."},
+	QueryTooLarge:        {Invalid, 0, "問い合わせが大きすぎます。", "The query asks for too much."},
+	QueryInvalid:         {Invalid, 0, "問い合わせの形が正しくありません。", "The query is not valid."},
+	Timeout:              {Down, 504, "時間がかかりすぎたため、やめました。", "It took too long and was stopped."},
+	DiskFull:             {Down, 507, "保存場所がいっぱいです。電話の警察官に伝えてください。", "The storage is full. Tell the officer on the phone."},
+	ClockDoubted:         {Down, 0, "サーバの時計を確かめています。", "The server's clock is in doubt."},
+	Unavailable:          {Down, 0, "いまは受け付けられません。少し待ってもう一度お試しください。", "Not available now. Wait a moment and try again."},
+	Internal:             {InternalFailure, 0, "内部の問題が起きました。", "Internal error."},
+}
