@@ -1,0 +1,160 @@
+// Package policy owns the answer to "may this actor do this kind of thing to
+// that kind of object": a Casbin model and a table, both in this folder, both
+// embedded. Deny by default; the domain is the agency. Rules that depend on the
+// object itself (is this case mine, is it still open) belong to the rooms.
+package policy
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"github.com/casbin/casbin/v2"
+	"github.com/casbin/casbin/v2/model"
+	stringadapter "github.com/casbin/casbin/v2/persist/string-adapter"
+)
+
+//go:embed model.conf
+var modelText string
+
+//go:embed policy.csv
+var policyText string
+
+// Kind says what sort of actor acts.
+type Kind string
+
+// The kinds of actor (design of the roles: 第3, 第4の4).
+const (
+	User       Kind = "USER"
+	Caller     Kind = "CALLER"
+	StaffPhone Kind = "STAFF_PHONE"
+	Analyst    Kind = "ANALYST"
+	Service    Kind = "SERVICE"
+	Operator   Kind = "OPERATOR"
+	System     Kind = "SYSTEM"
+	Nobody     Kind = "NOBODY" // not signed in
+)
+
+// Role is what a user is registered as (第3), or what an actor of another kind
+// counts as in the table.
+type Role string
+
+// The roles of the table.
+const (
+	Manager        Role = "MANAGER"    // 運用管理責任者, 第3の1
+	Supervisor     Role = "SUPERVISOR" // 運用管理者, 第3の2
+	Dispatcher     Role = "DISPATCHER" // 受理担当者, 第3の3
+	CallerRole     Role = "CALLER"
+	StaffPhoneRole Role = "STAFF_PHONE"
+	AnalystRole    Role = "ANALYST"
+	ServiceRole    Role = "SERVICE"
+	OperatorRole   Role = "OPERATOR"
+	SystemRole     Role = "SYSTEM"
+)
+
+// Object is a kind of thing that rights are given for.
+type Object string
+
+// The objects of the table.
+const (
+	Agency     Object = "AGENCY"
+	Settings   Object = "SETTINGS"
+	Users      Object = "USER"
+	Case       Object = "CASE"
+	Session    Object = "SESSION"
+	Link       Object = "LINK"
+	Number     Object = "NUMBER"
+	Delivery   Object = "DELIVERY"
+	Consent    Object = "CONSENT"
+	Position   Object = "POSITION"
+	Media      Object = "MEDIA"
+	Viewing    Object = "VIEWING"
+	Journal    Object = "JOURNAL"
+	Statistics Object = "STATISTICS"
+	Report     Object = "REPORT"
+	OwnSession Object = "OWN_SESSION"
+	Me         Object = "ME"
+)
+
+// Objects lists every object, for tests.
+var Objects = []Object{Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me}
+
+// Action is what may be done to an object.
+type Action string
+
+// The actions of the table.
+const (
+	Read     Action = "READ"
+	Open     Action = "OPEN"
+	Update   Action = "UPDATE"
+	Request  Action = "REQUEST"
+	Send     Action = "SEND"
+	Watch    Action = "WATCH"
+	Revoke   Action = "REVOKE"
+	Admit    Action = "ADMIT"
+	End      Action = "END"
+	Answer   Action = "ANSWER"
+	Snapshot Action = "SNAPSHOT"
+	Audit    Action = "AUDIT"
+	Manage   Action = "MANAGE"
+	Upload   Action = "UPLOAD"
+	Publish  Action = "PUBLISH"
+	Purge    Action = "PURGE"
+)
+
+// Actions lists every action, for tests.
+var Actions = []Action{Read, Open, Update, Request, Send, Watch, Revoke, Admit, End, Answer, Snapshot, Audit, Manage, Upload, Publish, Purge}
+
+// Roles lists every role of the table, for tests.
+var Roles = []Role{Manager, Supervisor, Dispatcher, CallerRole, StaffPhoneRole, AnalystRole, ServiceRole, OperatorRole, SystemRole}
+
+// Actor is whoever acts.
+type Actor struct {
+	Kind Kind
+	// ID is the user's, the phone's or the token's id; empty for the system.
+	ID string
+	// Agency is the actor's home; empty for operators and the system.
+	Agency string
+	// Role is a user's role; the other kinds have one of their own.
+	Role Role
+	// Session is the one session of a caller's or officer's phone.
+	Session string
+	// Login is the sign-in that a user acts under.
+	Login string
+}
+
+// SystemActor acts for the house itself: jobs, recovery, the command line.
+func SystemActor() Actor { return Actor{Kind: System, Role: SystemRole} }
+
+// Policy decides. It is safe for concurrent use.
+type Policy struct {
+	enforcer *casbin.SyncedCachedEnforcer
+}
+
+// New loads the embedded table.
+func New() (*Policy, error) {
+	m, err := model.NewModelFromString(modelText)
+	if err != nil {
+		return nil, fmt.Errorf("policy model: %w", err)
+	}
+	var rules []string
+	for _, line := range strings.Split(policyText, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			rules = append(rules, line)
+		}
+	}
+	e, err := casbin.NewSyncedCachedEnforcer(m, stringadapter.NewAdapter(strings.Join(rules, "\n")))
+	if err != nil {
+		return nil, fmt.Errorf("policy table: %w", err)
+	}
+	e.EnableAutoSave(false)
+	return &Policy{enforcer: e}, nil
+}
+
+// Can tells whether the actor may do the action to objects of that kind in the
+// agency. The table is constant while the program runs and an actor's role is
+// read anew for each request, so a cached decision is never out of date.
+func (p *Policy) Can(a Actor, agency string, o Object, act Action) bool {
+	ok, err := p.enforcer.Enforce(string(a.Role), a.Agency, agency, string(o), string(act))
+	return err == nil && ok
+}
