@@ -1,0 +1,97 @@
+package journal
+
+// Type says what happened. The names are stable: they stand in the chain.
+type Type string
+
+// The types, by the room that writes them.
+const (
+	// identity
+	SignedIn        Type = "SIGNED_IN"
+	SignInRefused   Type = "SIGN_IN_REFUSED"
+	SignedOut       Type = "SIGNED_OUT"
+	UserRegistered  Type = "USER_REGISTERED"
+	AgencyCreated   Type = "AGENCY_CREATED"
+	SettingsChanged Type = "SETTINGS_CHANGED"
+
+	// cases
+	CaseOpened         Type = "CASE_OPENED"
+	CaseUpdated        Type = "CASE_UPDATED"
+	CaseDispatched     Type = "CASE_DISPATCHED"
+	CaseErased         Type = "CASE_ERASED"
+	VideoRequested     Type = "VIDEO_REQUESTED"
+	AdvanceReported    Type = "ADVANCE_REPORTED"
+	LinkIssued         Type = "LINK_ISSUED"
+	LinkOpened         Type = "LINK_OPENED"
+	ProofMismatched    Type = "PROOF_MISMATCHED"
+	CodeAccepted       Type = "CODE_ACCEPTED"
+	CodeRefused        Type = "CODE_REFUSED"
+	ConsentGiven       Type = "CONSENT_GIVEN"
+	ConsentRefused     Type = "CONSENT_REFUSED"
+	PhoneJoined        Type = "PHONE_JOINED"
+	PhoneWaiting       Type = "PHONE_WAITING"
+	PhoneBound         Type = "PHONE_BOUND"
+	PhoneAdmitted      Type = "PHONE_ADMITTED"
+	PhoneRefused       Type = "PHONE_REFUSED"
+	PhoneResumed       Type = "PHONE_RESUMED"
+	PhoneStopped       Type = "PHONE_STOPPED"
+	SessionConnected   Type = "SESSION_CONNECTED"
+	SessionStalled     Type = "SESSION_STALLED"
+	FirstFrameShown    Type = "FIRST_FRAME_SHOWN"
+	ModeAsked          Type = "MODE_ASKED"
+	LinkRevoked        Type = "LINK_REVOKED"
+	LinkExpired        Type = "LINK_EXPIRED"
+	SessionMisdirected Type = "SESSION_MISDIRECTED"
+	ContactTaskOpened  Type = "CONTACT_TASK_OPENED"
+	SessionEnded       Type = "SESSION_ENDED"
+	SessionExpired     Type = "SESSION_EXPIRED"
+	PositionsClosed    Type = "POSITIONS_CLOSED"
+	LinkRefused        Type = "LINK_REFUSED"
+
+	// notify
+	DeliveryQueued    Type = "DELIVERY_QUEUED"
+	DeliverySent      Type = "DELIVERY_SENT"
+	DeliveryFailed    Type = "DELIVERY_FAILED"
+	DeliveryCancelled Type = "DELIVERY_CANCELLED"
+
+	// evidence
+	UploadBegun       Type = "UPLOAD_BEGUN"
+	UploadRefused     Type = "UPLOAD_REFUSED"
+	MediaReceived     Type = "MEDIA_RECEIVED"
+	MediaIncomplete   Type = "MEDIA_INCOMPLETE"
+	RecordingStarted  Type = "RECORDING_STARTED"
+	RecordingSealed   Type = "RECORDING_SEALED"
+	RecordingProgress Type = "RECORDING_PROGRESS"
+	PreviewMade       Type = "PREVIEW_MADE"
+	PreviewImpossible Type = "PREVIEW_IMPOSSIBLE"
+	ViewingOpened     Type = "VIEWING_OPENED"
+	ViewingClosed     Type = "VIEWING_CLOSED"
+	MediaPurged       Type = "MEDIA_PURGED"
+	DueKeyDestroyed   Type = "DUE_KEY_DESTROYED"
+	PurgeFailed       Type = "PURGE_FAILED"
+	ClockDoubted      Type = "CLOCK_DOUBTED"
+	ClockBelieved     Type = "CLOCK_BELIEVED"
+
+	// live
+	LiveStarted    Type = "LIVE_STARTED"
+	LiveStalled    Type = "LIVE_STALLED"
+	LiveResumed    Type = "LIVE_RESUMED"
+	LiveEnded      Type = "LIVE_ENDED"
+	LiveUnrecorded Type = "LIVE_UNRECORDED"
+
+	// journal
+	RefusalsSummarised Type = "REFUSALS_SUMMARISED"
+)
+
+// Types lists every type, as the schema's enum does.
+var Types = []Type{
+	SignedIn, SignInRefused, SignedOut, UserRegistered, AgencyCreated, SettingsChanged,
+	CaseOpened, CaseUpdated, CaseDispatched, CaseErased, VideoRequested, AdvanceReported, LinkIssued, LinkOpened,
+	ProofMismatched, CodeAccepted, CodeRefused, ConsentGiven, ConsentRefused, PhoneJoined, PhoneWaiting, PhoneBound,
+	PhoneAdmitted, PhoneRefused, PhoneResumed, PhoneStopped, SessionConnected, SessionStalled, FirstFrameShown, ModeAsked,
+	LinkRevoked, LinkExpired, SessionMisdirected, ContactTaskOpened, SessionEnded, SessionExpired, PositionsClosed, LinkRefused,
+	DeliveryQueued, DeliverySent, DeliveryFailed, DeliveryCancelled,
+	UploadBegun, UploadRefused, MediaReceived, MediaIncomplete, RecordingStarted, RecordingSealed, RecordingProgress,
+	PreviewMade, PreviewImpossible, ViewingOpened, ViewingClosed, MediaPurged, DueKeyDestroyed, PurgeFailed, ClockDoubted, ClockBelieved,
+	LiveStarted, LiveStalled, LiveResumed, LiveEnded, LiveUnrecorded,
+	RefusalsSummarised,
+}
