@@ -41,7 +41,7 @@ export async function startServer({ args = [], env = {} } = {}) {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const exited = once(child, 'exit');
+  const exited = once(child, 'close');
   exited.catch(() => undefined);
   const lines = [];
   const keep = (line) => {
