@@ -1,0 +1,452 @@
+// Package identity owns who there is: agencies with their settings, the people
+// who sign in (第3, 第7), their logins, the throttle on guessing, and the short
+// bearers that byte transports take. What anybody may do is policy's; what they
+// do belongs to the rooms above.
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"genba/policy"
+	"genba/server/database"
+	"genba/server/journal"
+	"genba/server/problem"
+)
+
+// Agency is one command centre's organisation: the tenant.
+type Agency struct {
+	ID        string
+	Code      string
+	NameJa    string
+	NameEn    string
+	Settings  Settings `gorm:"serializer:json"`
+	Version   int64
+	CreatedAt time.Time
+}
+
+// Settings are an agency's own choices. None of them touches a due time.
+type Settings struct {
+	Version          int64 `json:"-"`
+	LinkUses         int   `json:"linkUses"`
+	LinkMinutes      int   `json:"linkMinutes"`
+	CallerCode       bool  `json:"callerCode"`
+	SessionMegabytes int   `json:"sessionMegabytes"`
+	SessionFiles     int   `json:"sessionFiles"`
+}
+
+// DefaultSettings are those of a new agency.
+var DefaultSettings = Settings{LinkUses: 2, LinkMinutes: 10, SessionMegabytes: 5000, SessionFiles: 200}
+
+// UserStatus says whether a user may sign in.
+type UserStatus string
+
+// The statuses of a user.
+const (
+	Active    UserStatus = "ACTIVE"
+	Suspended UserStatus = "SUSPENDED"
+	Removed   UserStatus = "REMOVED"
+)
+
+// User is a person who signs in (第3).
+type User struct {
+	ID             string
+	AgencyID       string
+	UserName       string
+	DisplayName    string
+	Role           policy.Role
+	Status         UserStatus
+	PasswordHash   string // empty: no password was allowed (第8の1)
+	PasswordReason string
+	CreatedAt      time.Time
+}
+
+// Login is one sign-in at a console.
+type Login struct {
+	ID        string
+	UserID    string
+	TokenHash []byte
+	CreatedAt time.Time
+	SeenAt    time.Time
+	EndedAt   *time.Time
+}
+
+// Bounds of a sign-in.
+const (
+	loginLife          = 12 * time.Hour // one shift
+	seenEvery          = time.Minute
+	maxUserName        = 64
+	maxDisplayName     = 100
+	minPassword        = 12
+	maxPassword        = 200
+	hashesAtOnce       = 2
+	hashWait           = 5 * time.Second
+	userFailures       = 5
+	addressFailures    = 20
+	failureWindow      = time.Minute
+	loginTokenBytes    = 32
+	maxAgenciesGuessed = 2
+)
+
+var (
+	userNameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,63}$`)
+	agencyCodeForm = regexp.MustCompile(`^[a-z][a-z0-9-]{1,31}$`)
+)
+
+// hashParams cost about 19 MiB and a tenth of a second a guess.
+var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// Identity is the room. It is safe for concurrent use.
+type Identity struct {
+	db      *database.DB
+	journal *journal.Journal
+	hashing chan struct{}
+	decoy   string
+	byUser  *Failures
+	byAddr  *Failures
+}
+
+// New opens the room.
+func New(db *database.DB, j *journal.Journal) (*Identity, error) {
+	decoy, err := argon2id.CreateHash(rand.Text(), hashParams)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return &Identity{
+		db: db, journal: j, hashing: make(chan struct{}, hashesAtOnce), decoy: decoy,
+		byUser: NewFailures(db.Clock, userFailures, failureWindow),
+		byAddr: NewFailures(db.Clock, addressFailures, failureWindow),
+	}, nil
+}
+
+// NewAgency describes an agency to create.
+type NewAgency struct{ Code, NameJa, NameEn string }
+
+// CreateAgency registers an agency with default settings. ALREADY_EXISTS.
+func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, error) {
+	if !agencyCodeForm.MatchString(in.Code) || in.NameJa == "" || in.NameEn == "" || len(in.NameJa) > 200 || len(in.NameEn) > 200 {
+		return nil, problem.New(problem.BadInput)
+	}
+	a := &Agency{ID: NewID(), Code: in.Code, NameJa: in.NameJa, NameEn: in.NameEn, Settings: DefaultSettings, Version: 1, CreatedAt: i.db.Now()}
+	err := i.db.InTx(ctx, func(tx *database.Tx) error {
+		if err := tx.Create(a).Error; err != nil {
+			return err
+		}
+		i.journal.Append(tx, journal.Entry{Agency: a.ID, Actor: policy.SystemActor(), Type: journal.AgencyCreated,
+			Subject: journal.Subject{Kind: policy.Agency, ID: a.ID}, Payload: map[string]any{"code": a.Code}})
+		return nil
+	})
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		return nil, problem.Wrap(problem.AlreadyExists, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create agency: %w", err)
+	}
+	return a, nil
+}
+
+// SetSettings replaces an agency's settings; the journal keeps old and new.
+func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency string, s Settings) error {
+	if s.LinkUses < 1 || s.LinkUses > 10 || s.LinkMinutes < 1 || s.LinkMinutes > 60 ||
+		s.SessionMegabytes < 1 || s.SessionMegabytes > 5000 || s.SessionFiles < 1 || s.SessionFiles > 200 {
+		return problem.New(problem.BadInput)
+	}
+	return i.db.InTx(ctx, func(tx *database.Tx) error {
+		var a Agency
+		if err := tx.Lock().Take(&a, "id = ?", agency).Error; err != nil {
+			return notFound(err)
+		}
+		old := a.Settings
+		a.Settings, a.Version = s, a.Version+1
+		if err := tx.Model(&a).Select("settings", "version").Updates(&a).Error; err != nil {
+			return fmt.Errorf("set settings: %w", err)
+		}
+		i.journal.Append(tx, journal.Entry{Agency: agency, Actor: actor, Type: journal.SettingsChanged,
+			Subject: journal.Subject{Kind: policy.Settings, ID: agency}, Payload: map[string]any{"old": old, "new": s}})
+		return nil
+	})
+}
+
+// Agency reads one agency. NOT_FOUND.
+func (i *Identity) Agency(q *gorm.DB, id string) (*Agency, error) {
+	var a Agency
+	if err := q.Take(&a, "id = ?", id).Error; err != nil {
+		return nil, notFound(err)
+	}
+	a.Settings.Version = a.Version
+	return &a, nil
+}
+
+// AgencyByCode reads one agency by its code; an empty code means the only one.
+func (i *Identity) AgencyByCode(ctx context.Context, code string) (*Agency, error) {
+	q := i.db.Read(ctx).Limit(maxAgenciesGuessed)
+	if code != "" {
+		q = q.Where("code = ?", code)
+	}
+	var found []Agency
+	if err := q.Find(&found).Error; err != nil {
+		return nil, fmt.Errorf("find agency: %w", err)
+	}
+	if len(found) != 1 {
+		return nil, problem.New(problem.NotFound)
+	}
+	return &found[0], nil
+}
+
+// NewUser describes a user to register.
+type NewUser struct {
+	UserName    string
+	DisplayName string
+	Role        policy.Role
+	// Password, and the reason why one is allowed (第8の1).
+	Password       string
+	PasswordReason string
+}
+
+// Register adds a user to an agency (第7の1). ALREADY_EXISTS, BAD_INPUT.
+func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency string, in NewUser) (*User, error) {
+	in.UserName = strings.ToLower(strings.TrimSpace(in.UserName))
+	switch {
+	case !userNameForm.MatchString(in.UserName),
+		in.DisplayName == "" || utf8.RuneCountInString(in.DisplayName) > maxDisplayName,
+		in.Role != policy.Manager && in.Role != policy.Supervisor && in.Role != policy.Dispatcher,
+		utf8.RuneCountInString(in.Password) < minPassword || len(in.Password) > maxPassword,
+		in.PasswordReason == "":
+		return nil, problem.New(problem.BadInput)
+	}
+	hash, err := argon2id.CreateHash(in.Password, hashParams)
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
+	u := &User{ID: NewID(), AgencyID: agency, UserName: in.UserName, DisplayName: in.DisplayName, Role: in.Role,
+		Status: Active, PasswordHash: hash, PasswordReason: in.PasswordReason, CreatedAt: i.db.Now()}
+	err = i.db.InTx(ctx, func(tx *database.Tx) error {
+		if err := tx.Create(u).Error; err != nil {
+			return err
+		}
+		i.journal.Append(tx, journal.Entry{Agency: agency, Actor: actor, Type: journal.UserRegistered,
+			Subject: journal.Subject{Kind: policy.Users, ID: u.ID}, Payload: map[string]any{"userName": u.UserName, "role": u.Role, "passwordReason": u.PasswordReason}})
+		return nil
+	})
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		return nil, problem.Wrap(problem.AlreadyExists, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("register user: %w", err)
+	}
+	return u, nil
+}
+
+// SignIn checks a password and starts a login; the token goes into the
+// console's cookie and is nowhere else. SIGN_IN_FAILED says nothing about which
+// part was wrong; RATE_LIMITED after five failures a minute for a user or
+// twenty for an address, which wait and never lock anybody out.
+func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password string) (token string, actor policy.Actor, err error) {
+	userName = strings.ToLower(strings.TrimSpace(userName))
+	if len(userName) > maxUserName || len(password) > maxPassword || len(agencyCode) > maxUserName {
+		return "", actor, problem.New(problem.SignInFailed)
+	}
+	address, account := Address(ctx), agencyCode+"/"+userName
+	if !i.byAddr.Allow(address) || !i.byUser.Allow(account) {
+		return "", actor, problem.New(problem.RateLimited)
+	}
+	u, err := i.findUser(ctx, agencyCode, userName)
+	if err != nil {
+		return "", actor, err
+	}
+	hash := i.decoy // an unknown user costs the same
+	if u != nil && u.PasswordHash != "" {
+		hash = u.PasswordHash
+	}
+	select {
+	case i.hashing <- struct{}{}:
+	case <-time.After(hashWait):
+		return "", actor, problem.New(problem.Unavailable)
+	case <-ctx.Done():
+		return "", actor, ctx.Err()
+	}
+	match, err := argon2id.ComparePasswordAndHash(password, hash)
+	<-i.hashing
+	if err != nil {
+		return "", actor, fmt.Errorf("compare password: %w", err)
+	}
+	if u == nil || u.PasswordHash == "" || !match {
+		i.byAddr.Add(address)
+		i.byUser.Add(account)
+		if u != nil {
+			if err := i.journal.Refuse(ctx, journal.Entry{Agency: u.AgencyID, Actor: policy.Actor{Kind: policy.Nobody}, Type: journal.SignInRefused,
+				Subject: journal.Subject{Kind: policy.Users, ID: u.ID}}); err != nil {
+				return "", actor, err
+			}
+		}
+		return "", actor, problem.New(problem.SignInFailed)
+	}
+	if u.Status != Active {
+		return "", actor, problem.New(problem.Suspended)
+	}
+	return i.startLogin(ctx, u)
+}
+
+func (i *Identity) findUser(ctx context.Context, agencyCode, userName string) (*User, error) {
+	a, err := i.AgencyByCode(ctx, agencyCode)
+	if problem.Is(err, problem.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found []User
+	if err := i.db.Read(ctx).Limit(1).Find(&found, "agency_id = ? AND user_name = ?", a.ID, userName).Error; err != nil {
+		return nil, fmt.Errorf("find user: %w", err)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return &found[0], nil
+}
+
+func (i *Identity) startLogin(ctx context.Context, u *User) (string, policy.Actor, error) {
+	token := NewToken()
+	l := Login{ID: NewID(), UserID: u.ID, TokenHash: HashToken(token), CreatedAt: i.db.Now(), SeenAt: i.db.Now()}
+	actor := policy.Actor{Kind: policy.User, ID: u.ID, Agency: u.AgencyID, Role: u.Role, Login: l.ID}
+	err := i.db.InTx(ctx, func(tx *database.Tx) error {
+		if err := tx.Create(&l).Error; err != nil {
+			return fmt.Errorf("sign in: %w", err)
+		}
+		i.journal.Append(tx, journal.Entry{Agency: u.AgencyID, Actor: actor, Type: journal.SignedIn, Subject: journal.Subject{Kind: policy.Users, ID: u.ID}})
+		return nil
+	})
+	return token, actor, err
+}
+
+// SignOut ends the actor's login.
+func (i *Identity) SignOut(ctx context.Context, actor policy.Actor) error {
+	return i.db.InTx(ctx, func(tx *database.Tx) error {
+		if err := tx.Model(&Login{}).Where("id = ? AND ended_at IS NULL", actor.Login).Update("ended_at", tx.Now).Error; err != nil {
+			return fmt.Errorf("sign out: %w", err)
+		}
+		i.journal.Append(tx, journal.Entry{Agency: actor.Agency, Actor: actor, Type: journal.SignedOut, Subject: journal.Subject{Kind: policy.Users, ID: actor.ID}})
+		return nil
+	})
+}
+
+// Recognise finds who holds a console's token, as the database says now.
+// UNAUTHENTICATED for a token that is unknown, ended, too old, or whose user
+// was suspended or removed.
+func (i *Identity) Recognise(ctx context.Context, token string) (policy.Actor, error) {
+	return i.recognise(ctx, "token_hash = ?", HashToken(token))
+}
+
+// StillSignedIn tells whether a login that was recognised before still holds.
+func (i *Identity) StillSignedIn(ctx context.Context, login string) (policy.Actor, error) {
+	return i.recognise(ctx, "logins.id = ?", login)
+}
+
+func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy.Actor, error) {
+	var found []struct {
+		LoginID, UserID, AgencyID string
+		Role                      policy.Role
+		SeenAt                    time.Time
+	}
+	now := i.db.Now()
+	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").
+		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.seen_at").
+		Where(where, arg).Where("ended_at IS NULL AND logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
+		Limit(1).Scan(&found).Error
+	if err != nil {
+		return policy.Actor{}, fmt.Errorf("recognise login: %w", err)
+	}
+	if len(found) == 0 {
+		return policy.Actor{}, problem.New(problem.Unauthenticated)
+	}
+	f := found[0]
+	if now.Sub(f.SeenAt) > seenEvery {
+		if err := i.db.Read(ctx).Model(&Login{}).Where("id = ?", f.LoginID).Update("seen_at", now).Error; err != nil {
+			return policy.Actor{}, fmt.Errorf("mark login seen: %w", err)
+		}
+	}
+	return policy.Actor{Kind: policy.User, ID: f.UserID, Agency: f.AgencyID, Role: f.Role, Login: f.LoginID}, nil
+}
+
+// Users reads users of an agency by id.
+func (i *Identity) Users(q *gorm.DB, agency string, ids []string) (map[string]*User, error) {
+	var found []*User
+	if err := q.Where("agency_id = ? AND id IN ?", agency, ids).Find(&found).Error; err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	byID := make(map[string]*User, len(found))
+	for _, u := range found {
+		byID[u.ID] = u
+	}
+	return byID, nil
+}
+
+// ListUsers reads an agency's users in the order of their registration, after
+// the user with that id, at most limit.
+func (i *Identity) ListUsers(q *gorm.DB, agency, after string, limit int) ([]*User, error) {
+	var found []*User
+	s := q.Where("agency_id = ?", agency)
+	if after != "" {
+		s = s.Where("id > ?", after)
+	}
+	if err := s.Order("id").Limit(limit).Find(&found).Error; err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return found, nil
+}
+
+// Count tells how many agencies and users there are.
+func (i *Identity) Count(ctx context.Context) (agencies, users int64, err error) {
+	if err = i.db.Read(ctx).Model(&Agency{}).Count(&agencies).Error; err == nil {
+		err = i.db.Read(ctx).Model(&User{}).Count(&users).Error
+	}
+	if err != nil {
+		err = fmt.Errorf("count people: %w", err)
+	}
+	return agencies, users, err
+}
+
+// NewID makes an id: a UUID version 7, ordered by time.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// ParseID checks that s is an id in its one written form. BAD_ID.
+func ParseID(s string) (string, error) {
+	u, err := uuid.Parse(s)
+	if err != nil || u.String() != s {
+		return "", problem.New(problem.BadID)
+	}
+	return s, nil
+}
+
+// NewToken makes an unguessable token of 256 bits.
+func NewToken() string {
+	b := make([]byte, loginTokenBytes)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// HashToken is how a token is stored. Tokens are long and random, so a plain
+// digest is enough.
+func HashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+func notFound(err error) error {
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return problem.Wrap(problem.NotFound, err)
+	}
+	return err
+}
