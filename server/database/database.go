@@ -109,12 +109,23 @@ func (db *DB) SQL() *sql.DB { return db.sql }
 // Now is the clock's time as both engines store it: UTC, whole microseconds.
 func (db *DB) Now() time.Time { return Instant(db.Clock.Now()) }
 
-// Read is a handle for statements outside a transaction.
-func (db *DB) Read(ctx context.Context) *gorm.DB { return db.gorm.WithContext(ctx) }
+// Read is a handle for statements outside a write transaction. Within Snapshot
+// it reads that snapshot.
+func (db *DB) Read(ctx context.Context) *gorm.DB {
+	if q, ok := ctx.Value(snapshotKey{db}).(*gorm.DB); ok {
+		return q.WithContext(ctx)
+	}
+	return db.gorm.WithContext(ctx)
+}
 
-// Snapshot runs fn in a read-only transaction that sees one state throughout.
-func (db *DB) Snapshot(ctx context.Context, fn func(q *gorm.DB) error) error {
-	return db.gorm.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: db.snapshotLevel(), ReadOnly: true})
+type snapshotKey struct{ *DB }
+
+// Snapshot runs fn in a read-only transaction that sees one state throughout:
+// every Read with the context that fn is given. Not for concurrent reads.
+func (db *DB) Snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	return db.gorm.WithContext(ctx).Transaction(func(q *gorm.DB) error {
+		return fn(context.WithValue(ctx, snapshotKey{db}, q))
+	}, &sql.TxOptions{Isolation: db.snapshotLevel(), ReadOnly: true})
 }
 
 func (db *DB) snapshotLevel() sql.IsolationLevel {

@@ -52,7 +52,7 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, db.Read(ctx).Take(&back, "code = ?", "a").Error)
 		require.True(t, back.CreatedAt.Equal(db.Now()), "times come back as stored")
 
-		require.NoError(t, db.Snapshot(ctx, func(q *gorm.DB) error { return q.Model(&agency{}).Count(&n).Error }))
+		require.NoError(t, db.Snapshot(ctx, func(ctx context.Context) error { return db.Read(ctx).Model(&agency{}).Count(&n).Error }))
 		require.EqualValues(t, 2, n)
 	})
 }

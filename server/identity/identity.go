@@ -180,7 +180,8 @@ func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency s
 }
 
 // Agency reads one agency. NOT_FOUND.
-func (i *Identity) Agency(q *gorm.DB, id string) (*Agency, error) {
+func (i *Identity) Agency(ctx context.Context, id string) (*Agency, error) {
+	q := i.db.Read(ctx)
 	var a Agency
 	if err := q.Take(&a, "id = ?", id).Error; err != nil {
 		return nil, notFound(err)
@@ -381,7 +382,8 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 }
 
 // Users reads users of an agency by id.
-func (i *Identity) Users(q *gorm.DB, agency string, ids []string) (map[string]*User, error) {
+func (i *Identity) Users(ctx context.Context, agency string, ids []string) (map[string]*User, error) {
+	q := i.db.Read(ctx)
 	var found []*User
 	if err := q.Where("agency_id = ? AND id IN ?", agency, ids).Find(&found).Error; err != nil {
 		return nil, fmt.Errorf("read users: %w", err)
@@ -395,7 +397,8 @@ func (i *Identity) Users(q *gorm.DB, agency string, ids []string) (map[string]*U
 
 // ListUsers reads an agency's users in the order of their registration, after
 // the user with that id, at most limit.
-func (i *Identity) ListUsers(q *gorm.DB, agency, after string, limit int) ([]*User, error) {
+func (i *Identity) ListUsers(ctx context.Context, agency, after string, limit int) ([]*User, error) {
+	q := i.db.Read(ctx)
 	var found []*User
 	s := q.Where("agency_id = ?", agency)
 	if after != "" {

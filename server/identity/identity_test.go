@@ -123,7 +123,7 @@ func TestSettings(t *testing.T) {
 		s := identity.DefaultSettings
 		s.LinkUses = 1
 		require.NoError(t, i.SetSettings(ctx, policy.SystemActor(), a.ID, s))
-		back, err := i.Agency(db.Read(ctx), a.ID)
+		back, err := i.Agency(ctx, a.ID)
 		require.NoError(t, err)
 		require.Equal(t, 1, back.Settings.LinkUses)
 		require.EqualValues(t, 2, back.Settings.Version)

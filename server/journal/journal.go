@@ -270,7 +270,8 @@ func (f Filter) apply(q *gorm.DB) *gorm.DB {
 
 // After reads the agency's entries with numbers above after, oldest first, at
 // most limit, payloads included.
-func (j *Journal) After(q *gorm.DB, agency string, after int64, f Filter, limit int) ([]Row, error) {
+func (j *Journal) After(ctx context.Context, agency string, after int64, f Filter, limit int) ([]Row, error) {
+	q := j.db.Read(ctx)
 	var rows []Row
 	err := f.apply(q.Where("agency_id = ? AND number > ?", agency, after)).Order("number").Limit(limit).Find(&rows).Error
 	if err != nil {
@@ -281,7 +282,8 @@ func (j *Journal) After(q *gorm.DB, agency string, after int64, f Filter, limit 
 
 // Before reads the agency's entries with numbers below before (0: from the
 // newest), newest first, at most limit, payloads included.
-func (j *Journal) Before(q *gorm.DB, agency string, before int64, f Filter, limit int) ([]Row, error) {
+func (j *Journal) Before(ctx context.Context, agency string, before int64, f Filter, limit int) ([]Row, error) {
+	q := j.db.Read(ctx)
 	var rows []Row
 	s := f.apply(q.Where("agency_id = ?", agency))
 	if before > 0 {
@@ -316,12 +318,27 @@ func (j *Journal) fill(q *gorm.DB, agency string, rows []Row) error {
 }
 
 // At is the newest place in the agency's journal and positions.
-func (j *Journal) At(q *gorm.DB, agency string) (Cursor, error) {
+func (j *Journal) At(ctx context.Context, agency string) (Cursor, error) {
+	q := j.db.Read(ctx)
 	var h head
 	if err := q.Limit(1).Find(&h, "agency_id = ?", agency).Error; err != nil {
 		return Cursor{}, fmt.Errorf("read journal head: %w", err)
 	}
 	return Cursor{Entries: h.Number, Positions: h.Positions}, nil
+}
+
+// Consistent runs read so that everything it reads, and the cursor it answers,
+// are of one state: whoever goes on after the cursor misses nothing and sees
+// nothing twice. read must not read concurrently.
+func (j *Journal) Consistent(ctx context.Context, agency string, read func(ctx context.Context) error) (Cursor, error) {
+	var at Cursor
+	err := j.db.Snapshot(ctx, func(ctx context.Context) (err error) {
+		if at, err = j.At(ctx, agency); err != nil {
+			return err
+		}
+		return read(ctx)
+	})
+	return at, err
 }
 
 // EmptyPayloads destroys what the journal said about people in a session or in
@@ -362,7 +379,8 @@ const (
 // against the last row. It stops listing after 100 faults.
 func (j *Journal) Verify(ctx context.Context) (Report, error) {
 	var rep Report
-	err := j.db.Snapshot(ctx, func(q *gorm.DB) error {
+	err := j.db.Snapshot(ctx, func(ctx context.Context) error {
+		q := j.db.Read(ctx)
 		var agencies []string
 		if err := q.Raw("SELECT agency_id FROM journal_heads UNION SELECT DISTINCT agency_id FROM journal_entries ORDER BY 1").Scan(&agencies).Error; err != nil {
 			return err

@@ -25,7 +25,11 @@ type bell struct {
 	rings map[string]int
 }
 
-func (b *bell) Ring(topic string) { b.mu.Lock(); defer b.mu.Unlock(); b.rings[topic]++ }
+func (b *bell) Ring(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rings[topic]++
+}
 
 func entry(session string, payload any) journal.Entry {
 	return journal.Entry{Agency: agency, Actor: policy.SystemActor(), Type: journal.CaseOpened,
@@ -67,7 +71,7 @@ func TestConcurrentWritersLeaveNoGap(t *testing.T) {
 			})
 		}
 		require.NoError(t, g.Wait())
-		rows, err := j.After(db.Read(ctx), agency, 0, journal.Filter{}, 1000)
+		rows, err := j.After(ctx, agency, 0, journal.Filter{}, 1000)
 		require.NoError(t, err)
 		require.Len(t, rows, 8*7)
 		for i, r := range rows {
@@ -87,15 +91,15 @@ func TestReadingAndFilters(t *testing.T) {
 		ctx := context.Background()
 		j := journal.New(db, &bell{rings: map[string]int{}})
 		write(t, db, j, entry("one", nil), entry("two", map[string]string{"note": "二"}), entry("one", nil))
-		rows, err := j.After(db.Read(ctx), agency, 1, journal.Filter{SessionID: "one"}, 10)
+		rows, err := j.After(ctx, agency, 1, journal.Filter{SessionID: "one"}, 10)
 		require.NoError(t, err)
 		require.Len(t, rows, 1)
 		require.EqualValues(t, 3, rows[0].Number)
-		rows, err = j.Before(db.Read(ctx), agency, 3, journal.Filter{}, 1)
+		rows, err = j.Before(ctx, agency, 3, journal.Filter{}, 1)
 		require.NoError(t, err)
 		require.Len(t, rows, 1)
 		require.JSONEq(t, `{"note":"二"}`, string(rows[0].Payload))
-		at, err := j.At(db.Read(ctx), agency)
+		at, err := j.At(ctx, agency)
 		require.NoError(t, err)
 		require.Equal(t, journal.Cursor{Entries: 3}, at)
 	})
@@ -165,7 +169,7 @@ func TestEmptiedPayloadsVerify(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, rep.Faults)
 		require.EqualValues(t, 1, rep.Emptied)
-		rows, err := j.After(db.Read(ctx), agency, 0, journal.Filter{}, 10)
+		rows, err := j.After(ctx, agency, 0, journal.Filter{}, 10)
 		require.NoError(t, err)
 		require.Nil(t, rows[0].Payload)
 		require.NotNil(t, rows[1].Payload)
@@ -181,7 +185,7 @@ func TestRefusalsAreBoundedAndSummarised(t *testing.T) {
 		}
 		dbtest.ClockOf(db).Advance(time.Minute)
 		require.NoError(t, j.FlushRefusals(ctx, false))
-		rows, err := j.After(db.Read(ctx), agency, 0, journal.Filter{}, 100)
+		rows, err := j.After(ctx, agency, 0, journal.Filter{}, 100)
 		require.NoError(t, err)
 		require.Len(t, rows, 11)
 		require.Equal(t, journal.RefusalsSummarised, rows[10].Type)
