@@ -1,0 +1,387 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"genba/server/problem"
+)
+
+// Types and bounds of WHIP and WHEP requests.
+const (
+	typeSDP         = "application/sdp"
+	typeFragment    = "application/trickle-ice-sdpfrag"
+	maxSessionName  = 128
+	maxToken        = 4096
+	negotiationWait = 5 * time.Second
+)
+
+// ServeHTTP answers WHIP (RFC 9725) under /whip/{session}[/{resource}] and WHEP
+// the same way under /whep/:
+//
+//	POST    an SDP offer with video -> 201, the answer, Location and ETag
+//	PATCH   a trickle fragment -> 204; one with new ICE credentials -> 200 with ours
+//	DELETE  -> 200
+//	OPTIONS -> 204 with Accept-Post or Accept-Patch
+//
+// Each but OPTIONS takes a bearer; PATCH and DELETE need the credential that
+// made the resource, and PATCH an If-Match. Refusals go through WriteProblem.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	verb := Publish
+	switch {
+	case len(parts) < 2 || len(parts) > 3 || parts[1] == "" || len(parts[1]) > maxSessionName:
+		s.refuse(w, r, problem.New(problem.NotFound))
+		return
+	case parts[0] == "whip":
+	case parts[0] == "whep":
+		verb = Watch
+	default:
+		s.refuse(w, r, problem.New(problem.NotFound))
+		return
+	}
+	var err error
+	if len(parts) == 2 {
+		err = s.serveEndpoint(w, r, verb, parts[1])
+	} else {
+		err = s.serveResource(w, r, verb, parts[1], parts[2])
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+	}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if problem.Is(err, problem.Unauthenticated) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	s.opt.WriteProblem(w, r, err)
+}
+
+func (s *Server) serveEndpoint(w http.ResponseWriter, r *http.Request, verb Verb, session string) error {
+	const allow = "OPTIONS, POST"
+	switch r.Method {
+	case http.MethodOptions:
+		w.Header().Set("Allow", allow)
+		w.Header().Set("Accept-Post", typeSDP)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case http.MethodPost:
+		return s.post(w, r, verb, session)
+	}
+	w.Header().Set("Allow", allow)
+	return problem.New(problem.MethodNotAllowed)
+}
+
+func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, verb Verb, session, id string) error {
+	const allow = "DELETE, OPTIONS, PATCH"
+	switch r.Method {
+	case http.MethodOptions:
+		w.Header().Set("Allow", allow)
+		w.Header().Set("Accept-Patch", typeFragment)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case http.MethodPatch, http.MethodDelete:
+	default:
+		w.Header().Set("Allow", allow)
+		return problem.New(problem.MethodNotAllowed)
+	}
+	peer, err := s.authorize(r, verb, session)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	x := s.resources[id]
+	s.mu.Unlock()
+	// Somebody else's resource answers like none.
+	if x == nil || x.session != session || x.verb != verb || x.peer != peer.ID {
+		return problem.New(problem.NotFound)
+	}
+	if r.Method == http.MethodPatch {
+		return x.patch(w, r)
+	}
+	if err := x.matches(r, false); err != nil {
+		return err
+	}
+	x.end(ReasonDeleted)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// authorize asks who holds the request's bearer.
+func (s *Server) authorize(r *http.Request, verb Verb, session string) (Peer, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken {
+		return Peer{}, problem.New(problem.Unauthenticated)
+	}
+	return s.ask(r.Context(), token, verb, session)
+}
+
+func (s *Server) ask(ctx context.Context, token string, verb Verb, session string) (Peer, error) {
+	peer, err := s.opt.Authorize(ctx, token, verb, session)
+	if err != nil {
+		return Peer{}, err
+	}
+	if peer.ID == "" || !peer.Until.IsZero() && !s.opt.Clock.Now().Before(peer.Until) {
+		return Peer{}, problem.New(problem.Unauthenticated)
+	}
+	return peer, nil
+}
+
+// body reads a request's body of the one type that is taken.
+func body(w http.ResponseWriter, r *http.Request, want string) ([]byte, error) {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(kind), want) {
+		return nil, problem.New(problem.UnsupportedType)
+	}
+	if r.ContentLength > maxBody {
+		return nil, problem.New(problem.TooLarge)
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return nil, problem.New(problem.TooLarge)
+	}
+	if err != nil {
+		return nil, problem.Wrap(problem.BadInput, err)
+	}
+	return b, nil
+}
+
+// post makes a resource of an offer.
+func (s *Server) post(w http.ResponseWriter, r *http.Request, verb Verb, session string) error {
+	cuts := s.cuts.Load()
+	peer, err := s.authorize(r, verb, session)
+	if err != nil {
+		return err
+	}
+	b, err := body(w, r, typeSDP)
+	if err != nil {
+		return err
+	}
+	o, err := parseOffer(b, verb == Publish)
+	if err != nil {
+		return problem.Wrap(problem.SDPRefused, err)
+	}
+	x := &resource{
+		server: s, id: secret(), session: session, peer: peer.ID, verb: verb,
+		offer: o, formats: o.formats, candidates: o.candidates, up: make(chan struct{}), over: make(chan struct{}),
+	}
+	var raw string
+	if verb == Publish {
+		raw, err = s.admitPublisher(r.Context(), x)
+	} else {
+		raw, err = s.admitViewer(r.Context(), x)
+	}
+	if err != nil {
+		return err
+	}
+	// A cut that came while this was on its way may have missed it.
+	if s.cuts.Load() != cuts {
+		again, err := s.authorize(r, verb, session)
+		if err == nil && again.ID != peer.ID {
+			err = problem.New(problem.Unauthenticated)
+		}
+		if err != nil {
+			x.end(ReasonClosed)
+			return err
+		}
+	}
+	answer, err := o.answer(raw, s.sockets.hosts, verb == Publish)
+	if err != nil {
+		x.end(ReasonLost)
+		return problem.Wrap(problem.SDPRefused, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", typeSDP)
+	h.Set("Location", strings.TrimSuffix(r.URL.Path, "/")+"/"+x.id)
+	h.Set("ETag", x.etag)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, answer) // the client is gone: watchConnect clears up
+	return nil
+}
+
+// enter puts a resource into its room. It refuses a second publisher, and gives
+// the stream that the same peer held before, for the caller to end.
+func (s *Server) enter(x *resource, p *publisher) (replaced *publisher, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.resources) >= maxPeers {
+		return nil, problem.New(problem.Unavailable)
+	}
+	viewers := 0
+	for _, y := range s.resources {
+		if y.session == x.session && y.verb == Watch {
+			viewers++
+		}
+	}
+	if x.verb == Watch && viewers >= maxViewers {
+		return nil, problem.New(problem.RateLimited)
+	}
+	if p != nil {
+		if r := s.rooms[x.session]; r != nil {
+			r.mu.Lock()
+			replaced = r.publisher
+			r.mu.Unlock()
+		}
+		if replaced != nil && replaced.peer != x.peer {
+			return nil, problem.New(problem.PublisherPresent)
+		}
+	}
+	r := s.room(x.session)
+	x.room = r
+	r.holders++
+	s.resources[x.id] = x
+	if p != nil {
+		r.mu.Lock()
+		r.publisher = p
+		r.mu.Unlock()
+	}
+	return replaced, nil
+}
+
+func (s *Server) admitPublisher(ctx context.Context, x *resource) (string, error) {
+	x.formats = x.offer.formats[:1] // one codec, so that it cannot change on the way
+	p := newPublisher(x)
+	if err := x.connect(); err != nil {
+		return "", problem.Wrap(problem.Internal, err)
+	}
+	p.listen()
+	replaced, err := s.enter(x, p)
+	if err != nil {
+		_ = x.pc.GracefulClose()
+		return "", err
+	}
+	if replaced != nil {
+		replaced.end(ReasonReplaced)
+	}
+	return s.begin(ctx, x, p.watch)
+}
+
+func (s *Server) admitViewer(ctx context.Context, x *resource) (string, error) {
+	// With a publisher there, the answer names its codec; before, all that fit.
+	s.mu.Lock()
+	r := s.rooms[x.session]
+	s.mu.Unlock()
+	if r != nil {
+		r.mu.Lock()
+		p := r.publisher
+		r.mu.Unlock()
+		if p != nil {
+			x.formats = nil
+			for _, f := range x.offer.formats {
+				if f.codec == p.format.codec {
+					x.formats = append(x.formats, f)
+				}
+			}
+		}
+	}
+	if len(x.formats) == 0 {
+		return "", problem.New(problem.SDPRefused)
+	}
+	v := newViewer(x)
+	if err := x.connect(); err != nil {
+		return "", problem.Wrap(problem.Internal, err)
+	}
+	err := v.listen()
+	if err == nil {
+		_, err = s.enter(x, nil)
+	}
+	if err != nil {
+		_ = x.pc.GracefulClose()
+		return "", err
+	}
+	return s.begin(ctx, x, v.watch)
+}
+
+// begin answers the offer of a resource that is in its room.
+func (s *Server) begin(ctx context.Context, x *resource, watch func()) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, negotiationWait)
+	defer cancel()
+	x.mu.Lock()
+	raw, err := x.negotiate(ctx)
+	x.mu.Unlock()
+	if err != nil {
+		x.end(ReasonLost)
+		return "", problem.Wrap(problem.SDPRefused, err)
+	}
+	broken := func() { x.endLater(ReasonBroken) }
+	s.spawn(x.watchConnect, broken)
+	s.spawn(watch, broken)
+	return raw, nil
+}
+
+// matches checks If-Match against the current ICE session.
+func (x *resource) matches(r *http.Request, needed bool) error {
+	tags := r.Header.Values("If-Match")
+	if len(tags) == 0 {
+		if needed {
+			return problem.New(problem.PreconditionRequired)
+		}
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, line := range tags {
+		for tag := range strings.SplitSeq(line, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == x.etag {
+				return nil
+			}
+		}
+	}
+	return problem.New(problem.PreconditionFailed)
+}
+
+// patch takes trickled candidates, which an ICE-lite server only counts, or
+// restarts ICE when the credentials are new.
+func (x *resource) patch(w http.ResponseWriter, r *http.Request) error {
+	b, err := body(w, r, typeFragment)
+	if err != nil {
+		return err
+	}
+	if err := x.matches(r, true); err != nil {
+		return err
+	}
+	f, err := parseFragment(b)
+	if err != nil {
+		return problem.Wrap(problem.BadInput, err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	restart := f.ufrag != "" && (f.ufrag != x.offer.ufrag || f.pwd != x.offer.pwd)
+	if restart {
+		x.candidates = 0
+	}
+	if x.candidates += f.candidates; x.candidates > maxCandidates {
+		return problem.New(problem.SDPRefused)
+	}
+	if !restart {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	x.offer.ufrag, x.offer.pwd = f.ufrag, f.pwd
+	ctx, cancel := context.WithTimeout(r.Context(), negotiationWait)
+	defer cancel()
+	raw, err := x.negotiate(ctx)
+	if err != nil {
+		return problem.Wrap(problem.Conflict, fmt.Errorf("restart ICE: %w", err))
+	}
+	answer, err := x.offer.restartAnswer(raw, x.server.sockets.hosts)
+	if err != nil {
+		return problem.Wrap(problem.Internal, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", typeFragment)
+	h.Set("ETag", x.etag)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, answer) // the client is gone: its old path stays
+	return nil
+}

@@ -1,0 +1,305 @@
+// Package live owns the video that is happening now: WebRTC in over WHIP, out
+// over WHEP, one room a session, and the fragments of its recording. It knows
+// sessions and the holders of bearers only as strings; who they are, whether
+// they may, where a recording is kept and what an event means to a case is left
+// to whoever passes Options.
+//
+// A publisher's packets go untouched, but for their numbering, to each viewer
+// through a bounded queue, and through a jitter buffer into fragments of at
+// most half a second, each handed over before the next is made. Forwarding asks
+// no database and waits for no disk. Sound is declined: the voice call goes on.
+//
+// The server is ICE-lite on one port for UDP and TCP: it answers connectivity
+// checks and never sends first to an address that SDP names.
+package live
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Verb says what a bearer is for.
+type Verb string
+
+// The verbs of media bearers.
+const (
+	Publish Verb = "PUBLISH" // WHIP
+	Watch   Verb = "WATCH"   // WHEP
+)
+
+// Peer is who holds a bearer.
+type Peer struct {
+	// ID names the credential (a phone, or a user and a viewing): what a
+	// resource is bound to and what CutPeer cuts.
+	ID string
+	// Until is when the bearer stops being good for new requests; zero is never.
+	// A stream under way goes on until it is closed or cut.
+	Until time.Time
+}
+
+// Track is the kind of recording a publisher's stream makes.
+type Track struct {
+	ContentType string // "video/mp4" or "video/webm"
+	Codec       string // "h264" or "vp8"
+}
+
+// Fragment is one playable piece of a recording. The bytes of all fragments in
+// order are a playable file at any moment.
+type Fragment struct {
+	Data     []byte
+	Init     bool          // the header of the file: no pictures; always the first
+	Key      bool          // begins with a keyframe
+	Gap      bool          // pictures between this fragment and the one before were lost
+	Start    time.Duration // on the stream's own clock, from the first picture
+	Duration time.Duration
+	Wall     time.Time // server's time at which its first picture came in
+}
+
+// Recording takes the fragments of one stream in order. Append returns after
+// the bytes are sealed and synced; after an error nothing more is appended.
+// Close finishes the file; it is called once, also after a failed Append.
+type Recording interface {
+	Append(Fragment) error
+	Close() error
+}
+
+// EventKind is what happened to a stream.
+type EventKind string
+
+// The events. The first four and UNRECORDED are about the publisher.
+const (
+	Connected    EventKind = "CONNECTED"     // first accepted picture data
+	Stalled      EventKind = "STALLED"       // nothing came for 2 s
+	Resumed      EventKind = "RESUMED"       // packets again after STALLED
+	Ended        EventKind = "ENDED"         // stream over; Reason says why
+	Unrecorded   EventKind = "UNRECORDED"    // forwarding goes on without a recording
+	ViewerJoined EventKind = "VIEWER_JOINED" // a viewer's transport is up
+	ViewerLeft   EventKind = "VIEWER_LEFT"
+)
+
+// Reasons of ENDED, VIEWER_LEFT and UNRECORDED.
+const (
+	ReasonClosed   = "CLOSED"    // the session was closed or the credential cut
+	ReasonDeleted  = "DELETED"   // the peer said goodbye
+	ReasonReplaced = "REPLACED"  // the same peer published again
+	ReasonSilent   = "SILENT"    // nothing came for 8 s
+	ReasonLost     = "LOST"      // transport failed or never came up
+	ReasonRefused  = "REFUSED"   // Accept refused the first packet
+	ReasonShutdown = "SHUTDOWN"  // the server stops
+	ReasonBroken   = "BROKEN"    // the peer's packets broke its handler
+	ReasonStore    = "NOT_SAVED" // the recording could not be opened or written
+)
+
+// Event is a change of a stream's state.
+type Event struct {
+	Session, Peer string
+	Kind          EventKind
+	Reason        string
+}
+
+// Options are what the room needs from the house.
+type Options struct {
+	// Listen is HOST:PORT for UDP and TCP; port 0 picks a free one.
+	Listen string
+	// Addresses are published as host candidates. Default: the listen host, or
+	// every address of this machine when it listens on all interfaces.
+	Addresses []string
+	// Clock gives the wall times on fragments and the age of bearers.
+	Clock interface{ Now() time.Time }
+	// Authorize says who holds the token, or refuses with a problem. It is
+	// asked before a request's body is read.
+	Authorize func(ctx context.Context, token string, verb Verb, session string) (Peer, error)
+	// Accept is asked once, at a publisher's first media packet, before anything
+	// is forwarded or recorded. An error closes the stream.
+	Accept func(ctx context.Context, session, peer string) error
+	// Record opens the recording of a stream; nil means forward unrecorded.
+	Record func(ctx context.Context, session, peer string, t Track) (Recording, error)
+	// Observe hears of state changes, without locks held. It must not block long.
+	Observe func(Event)
+	// WriteProblem answers a refusal.
+	WriteProblem func(w http.ResponseWriter, r *http.Request, err error)
+	Logger       *slog.Logger
+}
+
+// Bounds of the room. Times are wall times.
+const (
+	maxPeers          = 4096             // publishers and viewers on one server
+	maxViewers        = 256              // of one session
+	connectWait       = 15 * time.Second // from the answer to a working transport
+	acceptWait        = 10 * time.Second // for Accept
+	openWait          = 10 * time.Second // for Record
+	closeWait         = 5 * time.Second  // for a peer's goodbye
+	stallAfter        = 2 * time.Second
+	endAfter          = 8 * time.Second
+	watchEvery        = 100 * time.Millisecond
+	keyframeEvery     = 500 * time.Millisecond // keyframe requests to one publisher
+	maxBitrate        = 4_000_000              // bits a second from one publisher
+	maxPacketRate     = 2000                   // packets a second from one publisher
+	advisedKilobits   = 3500                   // what the answer asks a phone to stay under
+	retransmitsPerSec = 1000                   // repairs to one viewer
+)
+
+// Server is the live room of one node. Make it with New; it is ready at once.
+type Server struct {
+	opt     Options
+	log     *slog.Logger
+	sockets *sockets
+
+	mu        sync.Mutex
+	rooms     map[string]*room
+	resources map[string]*resource
+	closed    bool
+
+	cuts  atomic.Uint64 // counts Close, Cut and CutPeer, so that a request that raced one asks again
+	tasks sync.WaitGroup
+}
+
+// New opens the sockets. The error says which could not be opened or which
+// option is missing.
+func New(o Options) (*Server, error) {
+	if o.Clock == nil || o.Authorize == nil || o.WriteProblem == nil {
+		return nil, errors.New("live needs Clock, Authorize and WriteProblem")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Accept == nil {
+		o.Accept = func(context.Context, string, string) error { return nil }
+	}
+	if o.Record == nil {
+		o.Record = func(context.Context, string, string, Track) (Recording, error) { return nil, nil }
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	socks, err := listen(o.Listen, o.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		opt: o, log: o.Logger, sockets: socks,
+		rooms: map[string]*room{}, resources: map[string]*resource{},
+	}, nil
+}
+
+// Addr is the address the media port listens on, with the real port.
+func (s *Server) Addr() netip.AddrPort { return s.sockets.addr }
+
+// Live tells whether the session has a publisher whose media was accepted.
+func (s *Server) Live(session string) bool {
+	s.mu.Lock()
+	r := s.rooms[session]
+	s.mu.Unlock()
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.publisher != nil && r.publisher.accepted.Load()
+}
+
+// Close cuts the session's publisher and viewers and finishes the recording.
+// No packet of the session is forwarded after it returns.
+func (s *Server) Close(session string) {
+	s.cuts.Add(1)
+	s.cut(ReasonClosed, func(x *resource) bool { return x.session == session })
+}
+
+// CutPublisher cuts the session's publisher if that peer holds it. Viewers stay
+// and wait for the next one.
+func (s *Server) CutPublisher(session, peer string) {
+	s.cuts.Add(1)
+	s.cut(ReasonClosed, func(x *resource) bool {
+		return x.verb == Publish && x.session == session && x.peer == peer
+	})
+}
+
+// CutPeer cuts everything the credential holds, in every session.
+func (s *Server) CutPeer(peer string) {
+	s.cuts.Add(1)
+	s.cut(ReasonClosed, func(x *resource) bool { return x.peer == peer })
+}
+
+// Shutdown finishes every recording, closes every peer and the sockets, and
+// waits for it all until ctx ends. The server takes no request afterwards.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.cut(ReasonShutdown, func(*resource) bool { return true })
+		s.tasks.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	var err error
+	if first {
+		err = s.sockets.close()
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// cut ends all resources that match and waits until none of them forwards.
+func (s *Server) cut(reason string, match func(*resource) bool) {
+	s.mu.Lock()
+	var hit []*resource
+	for _, x := range s.resources {
+		if match(x) {
+			hit = append(hit, x)
+		}
+	}
+	s.mu.Unlock()
+	var all sync.WaitGroup
+	for _, x := range hit {
+		all.Go(func() { x.end(reason) })
+	}
+	all.Wait()
+}
+
+// spawn runs f in a goroutine that Shutdown waits for and that cannot take the
+// process with it: broken is called when f panics.
+func (s *Server) spawn(f func(), broken func()) {
+	s.tasks.Go(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				s.log.Error("live peer broke", "panic", v)
+				broken()
+			}
+		}()
+		f()
+	})
+}
+
+func (s *Server) room(session string) *room {
+	r := s.rooms[session]
+	if r == nil {
+		r = &room{session: session, viewers: map[*viewer]struct{}{}}
+		s.rooms[session] = r
+	}
+	return r
+}
+
+// forget drops a resource and its room when it was the last one there.
+func (s *Server) forget(x *resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resources[x.id] != x {
+		return
+	}
+	delete(s.resources, x.id)
+	x.room.holders--
+	if x.room.holders == 0 {
+		delete(s.rooms, x.session)
+	}
+}
