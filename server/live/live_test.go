@@ -53,7 +53,7 @@ func duration(t *testing.T, file string) float64 {
 // pictures decodes the whole file, which must give no error, and counts.
 func pictures(t *testing.T, file string) int {
 	t.Helper()
-	require.Empty(t, run(t, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-f", "null", "-"))
+	require.Empty(t, run(t, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-fps_mode", "vfr", "-f", "null", "-"))
 	out := run(t, "ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", file)
 	n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(out), ","))
 	require.NoError(t, err, out)
@@ -81,7 +81,7 @@ func checkRecording(t *testing.T, x *tape, least int) []live.Fragment {
 	}
 	// Seeking lands on a picture that decodes.
 	at := strconv.FormatFloat(total.Seconds()/2, 'f', 3, 64)
-	require.Empty(t, run(t, "ffmpeg", "-v", "error", "-xerror", "-ss", at, "-i", served, "-frames:v", "5", "-f", "null", "-"))
+	require.Empty(t, run(t, "ffmpeg", "-v", "error", "-xerror", "-ss", at, "-i", served, "-frames:v", "5", "-fps_mode", "vfr", "-f", "null", "-"))
 	return frags
 }
 

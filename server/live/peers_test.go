@@ -592,3 +592,33 @@ func (x *screen) close() {
 	require.NoError(x.tb, x.pc.GracefulClose())
 	x.reading.Wait()
 }
+
+// iceLines is the trickle fragment of a description.
+func iceLines(sdp string) string {
+	var out []string
+	for line := range strings.SplitSeq(sdp, "\r\n") {
+		for _, p := range []string{"a=ice-ufrag:", "a=ice-pwd:", "m=", "a=mid:", "a=candidate:"} {
+			if strings.HasPrefix(line, p) {
+				out = append(out, line)
+			}
+		}
+	}
+	return strings.Join(out, "\r\n") + "\r\n"
+}
+
+// withICE is an answer with the credentials of a fragment.
+func withICE(answer, fragment string) string {
+	fresh := map[string]string{}
+	for line := range strings.SplitSeq(fragment, "\r\n") {
+		if k, _, ok := strings.Cut(line, ":"); ok && strings.HasPrefix(k, "a=ice-") {
+			fresh[k] = line
+		}
+	}
+	lines := strings.Split(answer, "\r\n")
+	for i, line := range lines {
+		if k, _, ok := strings.Cut(line, ":"); ok && fresh[k] != "" {
+			lines[i] = fresh[k]
+		}
+	}
+	return strings.Join(lines, "\r\n")
+}

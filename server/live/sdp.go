@@ -33,6 +33,8 @@ var (
 	midToken    = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+.^_{|}~-]{1,32}$`)
 	printLine   = regexp.MustCompile(`^sha-(256|384|512) [0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31,63}$`)
 	profileHex  = regexp.MustCompile(`^(42|4d|64)[0-9a-f]{4}$`)
+	formatToken = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
+	mapping     = regexp.MustCompile(`^[0-9]{1,3} [A-Za-z0-9._+-]{1,32}/[0-9]{1,6}(/[0-9]{1,2})?$`)
 	protocol    = regexp.MustCompile(`^[A-Z0-9/]{1,32}$`)
 )
 
@@ -94,7 +96,7 @@ func (f format) rank() int {
 // section is one m-line, kept to mirror it in the answer.
 type section struct {
 	kind, protocol, mid string
-	formats             []string
+	formats, maps       []string
 }
 
 // offer is the part of a peer's description that the room uses. Addresses in
@@ -128,7 +130,8 @@ func parseOffer(body []byte, publishing bool) (o *offer, err error) {
 	for i, m := range d.MediaDescriptions {
 		mid, _ := m.Attribute("mid")
 		sec := section{kind: m.MediaName.Media, protocol: strings.Join(m.MediaName.Protos, "/"), mid: mid, formats: m.MediaName.Formats}
-		if mid != "" && !midToken.MatchString(mid) || !protocol.MatchString(sec.protocol) || len(sec.formats) > maxFormats {
+		if mid != "" && !midToken.MatchString(mid) || !protocol.MatchString(sec.protocol) || len(sec.formats) > maxFormats ||
+			slices.ContainsFunc(sec.formats, func(f string) bool { return !formatToken.MatchString(f) }) {
 			return nil, fmt.Errorf("%w: section %d", errDescription, i)
 		}
 		switch sec.kind {
@@ -137,8 +140,11 @@ func parseOffer(body []byte, publishing bool) (o *offer, err error) {
 			return nil, fmt.Errorf("%w: kind of section %d", errDescription, i)
 		}
 		for _, a := range m.Attributes {
-			if a.Key == "candidate" {
+			switch {
+			case a.Key == "candidate":
 				o.candidates++
+			case a.Key == "rtpmap" && mapping.MatchString(a.Value) && len(sec.maps) < maxFormats:
+				sec.maps = append(sec.maps, a.Value)
 			}
 		}
 		o.sections = append(o.sections, sec)
@@ -423,6 +429,9 @@ func (o *offer) answer(raw string, hosts []netip.AddrPort, publishing bool) (tex
 			m.WithValueAttribute("mid", sec.mid)
 		}
 		m.WithPropertyAttribute("inactive")
+		for _, v := range sec.maps { // some clients insist on them in a declined section too
+			m.WithValueAttribute("rtpmap", v)
+		}
 		all[i] = m
 	}
 	d.MediaDescriptions = all
