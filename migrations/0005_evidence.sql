@@ -5,14 +5,19 @@ CREATE TABLE media_files (
     case_id          {{.uuid}} NOT NULL REFERENCES cases (id),
     session_id       {{.uuid}} NOT NULL REFERENCES sessions (id),
     phone_id         text NOT NULL DEFAULT '',
+    uploader_kind    text NOT NULL DEFAULT '',
+    uploader_id      text NOT NULL DEFAULT '',
+    uploader_role    text NOT NULL DEFAULT '',
     kind             text NOT NULL CHECK (kind IN ('RECORDING', 'PHOTO', 'VIDEO', 'SNAPSHOT')),
     capture          text NOT NULL CHECK (capture IN ('NOW', 'BEFORE')),
     state            text NOT NULL CHECK (state IN ('RECEIVING', 'COMPLETE', 'INCOMPLETE')),
+    reason           text NOT NULL DEFAULT '',
     content_type     text NOT NULL DEFAULT '',
     declared_size    {{.big}} NOT NULL DEFAULT 0,
     size             {{.big}} NOT NULL DEFAULT 0,
     sha256           {{.bytes}},
     chain            {{.bytes}},
+    segments         {{.big}} NOT NULL DEFAULT 0,
     name_sealed      {{.bytes}},
     metadata_sealed  {{.bytes}},
     key_wrapped      {{.bytes}},
@@ -21,6 +26,7 @@ CREATE TABLE media_files (
     height           {{.big}} NOT NULL DEFAULT 0,
     duration_ms      {{.big}} NOT NULL DEFAULT 0,
     gaps             {{.big}} NOT NULL DEFAULT 0,
+    node             text NOT NULL DEFAULT '',
     source_ids       text NOT NULL DEFAULT '[]',
     created_at       {{.ts}} NOT NULL,
     acquired_at      {{.ts}},
@@ -47,6 +53,8 @@ CREATE TABLE viewings (
     requests    {{.big}} NOT NULL DEFAULT 0
 );
 CREATE INDEX viewings_by_session ON viewings (session_id);
+CREATE INDEX viewings_open ON viewings (closed_at, expires_at);
+CREATE INDEX viewings_by_media ON viewings (media_id);
 
 -- What was destroyed, when it was due and when it was done; never what it showed.
 CREATE TABLE retention_ledger (
@@ -59,9 +67,10 @@ CREATE TABLE retention_ledger (
 );
 CREATE INDEX ledger_by_agency ON retention_ledger (agency_id, purged_at);
 
+-- Where wall and boot clock stood when the wall clock was last believed, one row
+-- a boot of each machine.
 CREATE TABLE clock_anchors (
-    id      {{.big}} PRIMARY KEY,
-    boot_id text NOT NULL,
+    boot_id text PRIMARY KEY,
     wall    {{.ts}} NOT NULL,
     boot_ns {{.big}} NOT NULL,
     doubted {{.bool}} NOT NULL DEFAULT false

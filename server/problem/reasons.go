@@ -41,6 +41,7 @@ const (
 	Withheld             Reason = "WITHHELD"
 	Misdirected          Reason = "MISDIRECTED"
 	GrantInvalid         Reason = "GRANT_INVALID"
+	NoPreview            Reason = "NO_PREVIEW"
 	BearerInvalid        Reason = "BEARER_INVALID"
 	TooLarge             Reason = "TOO_LARGE"
 	QuotaFull            Reason = "QUOTA_FULL"
@@ -106,6 +107,7 @@ var table = map[Reason]row{
 	Withheld:             {Over, 0, "保存期間を過ぎたため、表示できません。", "It is past its retention and is withheld."},
 	Misdirected:          {Denied, 0, "誤送信として隠されています。運用管理者だけが開けます。", "Hidden as misdirected. Only a supervisor may open it."},
 	GrantInvalid:         {Denied, 0, "閲覧の許可が切れました。もう一度開いてください。", "The permission to view has expired. Open it again."},
+	NoPreview:            {Conflicting, 0, "受け取りましたが、ここでは表示できません。原本は保存されています。", "It was received, but it cannot be shown here. The original is kept."},
 	BearerInvalid:        {Unauthorised, 0, "通信の許可が切れました。もう一度お試しください。", "The permission has expired. Please try again."},
 	TooLarge:             {Large, 0, "大きすぎて受け取れません。", "It is too large to be received."},
 	QuotaFull:            {Large, 0, "この映像通報で受け取れる量を超えました。", "The limit of this video report is reached."},

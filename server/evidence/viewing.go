@@ -1,0 +1,198 @@
+package evidence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"genba/policy"
+	"genba/server/database"
+	"genba/server/identity"
+	"genba/server/journal"
+	"genba/server/problem"
+)
+
+// Purpose is why somebody looks (第6の3(1)).
+type Purpose string
+
+// The purposes.
+const (
+	InitialResponse Purpose = "INITIAL_RESPONSE"
+	ForStatistics   Purpose = "STATISTICS"
+)
+
+// closeBatch is how many expired viewings one sweep closes at most.
+const closeBatch = 500
+
+// Viewing is one person's look at one live stream or file (閲覧).
+type Viewing struct {
+	ID        string `gorm:"primaryKey"`
+	AgencyID  string
+	SessionID string
+	// MediaID is empty for a live stream.
+	MediaID   string
+	UserID    string
+	LoginID   string
+	Purpose   Purpose
+	OpenedAt  time.Time
+	ExpiresAt time.Time
+	// ClosedAt is when it was closed or found expired.
+	ClosedAt *time.Time
+	// Bytes and Requests are what was served under it.
+	Bytes    int64
+	Requests int
+}
+
+// Opened is a file that may be looked at now.
+type Opened struct {
+	File        *MediaFile
+	Viewing     *Viewing
+	ContentType string
+	// Grant goes into the `grant` parameter of MediaPath{id} until ExpiresAt.
+	Grant     string
+	ExpiresAt time.Time
+}
+
+// Open journals one Viewing of a file and answers the grant under which its
+// bytes are served (第6の3). NotFound, Withheld, Gone, Misdirected, NoPreview;
+// Unavailable while a preview is being made.
+func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, purpose Purpose) (*Opened, error) {
+	m, err := e.File(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.visible(ctx, actor, m); err != nil {
+		return nil, err
+	}
+	shown, err := showable(m)
+	if err != nil {
+		return nil, err
+	}
+	v, err := e.view(ctx, actor, Viewing{AgencyID: m.AgencyID, SessionID: m.SessionID, MediaID: m.ID, Purpose: purpose}, m.CaseID, identity.GrantLife)
+	if err != nil {
+		return nil, err
+	}
+	o := &Opened{File: m, Viewing: v, ContentType: shown.contentType}
+	o.Grant, o.ExpiresAt = e.Bearers.Mint(identity.Bearer{Use: identity.UseMedia, Session: m.SessionID, Object: v.ID, Actor: actor}, identity.GrantLife)
+	return o, nil
+}
+
+// View journals one Viewing of a session's live video for as long as life,
+// before its first byte. The caller has checked that the actor may watch.
+func (e *Evidence) View(ctx context.Context, actor policy.Actor, agency, caseID, session string, life time.Duration) (*Viewing, error) {
+	return e.view(ctx, actor, Viewing{AgencyID: agency, SessionID: session, Purpose: InitialResponse}, caseID, life)
+}
+
+func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, caseID string, life time.Duration) (*Viewing, error) {
+	if actor.Kind != policy.User {
+		return nil, problem.New(problem.Forbidden)
+	}
+	if v.Purpose != InitialResponse && v.Purpose != ForStatistics {
+		return nil, problem.New(problem.BadInput)
+	}
+	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
+		v.ID, v.UserID, v.LoginID = identity.NewID(), actor.ID, actor.Login
+		v.OpenedAt, v.ExpiresAt = tx.Now, database.Instant(tx.Now.Add(life))
+		if err := tx.Create(&v).Error; err != nil {
+			return err
+		}
+		e.Journal.Append(tx, v.entry(actor, caseID, journal.ViewingOpened, map[string]any{"media": v.MediaID, "purpose": v.Purpose, "expiresAt": v.ExpiresAt}))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open viewing: %w", err)
+	}
+	return &v, nil
+}
+
+func (v *Viewing) entry(actor policy.Actor, caseID string, t journal.Type, payload any) journal.Entry {
+	return journal.Entry{
+		Agency: v.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Viewing, ID: v.ID},
+		CaseID: caseID, SessionID: v.SessionID, Payload: payload,
+	}
+}
+
+// ExtendViewing keeps a live Viewing open while its bearer is renewed.
+func (e *Evidence) ExtendViewing(ctx context.Context, actor policy.Actor, id string, life time.Duration) (*Viewing, error) {
+	var v Viewing
+	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
+		found := tx.Lock().Limit(1).Find(&v, "id = ? AND user_id = ? AND closed_at IS NULL", id, actor.ID)
+		if found.Error != nil {
+			return found.Error
+		}
+		if found.RowsAffected == 0 {
+			return problem.New(problem.GrantInvalid)
+		}
+		v.ExpiresAt = database.Instant(tx.Now.Add(life))
+		return tx.Model(&v).Update("expires_at", v.ExpiresAt).Error
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extend viewing: %w", err)
+	}
+	return &v, nil
+}
+
+// CloseViewing ends a Viewing and journals its summary. Closing a closed one
+// changes nothing.
+func (e *Evidence) CloseViewing(ctx context.Context, id string) error {
+	return e.closeViewings(ctx, func(q *gorm.DB) *gorm.DB { return q.Where("id = ?", id) })
+}
+
+// CloseExpired closes the viewings whose time is over and journals a summary of
+// each. Call it every minute.
+func (e *Evidence) CloseExpired(ctx context.Context) error {
+	now := e.DB.Now()
+	return e.closeViewings(ctx, func(q *gorm.DB) *gorm.DB { return q.Where("expires_at <= ?", now) })
+}
+
+// LoginRevoked ends every grant of a login at once, those being served too.
+func (e *Evidence) LoginRevoked(ctx context.Context, login string) error {
+	e.mu.Lock()
+	for g := range e.grants[login] {
+		g.dead.Store(true)
+	}
+	e.mu.Unlock()
+	return e.closeViewings(ctx, func(q *gorm.DB) *gorm.DB { return q.Where("login_id = ?", login) })
+}
+
+func (e *Evidence) closeViewings(ctx context.Context, which func(*gorm.DB) *gorm.DB) error {
+	for {
+		closed := 0
+		err := e.DB.InTx(ctx, func(tx *database.Tx) error {
+			var open []Viewing
+			if err := which(tx.LockFree().Where("closed_at IS NULL")).Order("id").Limit(closeBatch).Find(&open).Error; err != nil {
+				return err
+			}
+			closed = len(open)
+			for _, v := range open {
+				if err := tx.Model(&v).Update("closed_at", tx.Now).Error; err != nil {
+					return err
+				}
+				e.unpin(v.ID)
+				actor := policy.Actor{Kind: policy.User, ID: v.UserID, Agency: v.AgencyID, Login: v.LoginID}
+				e.Journal.Append(tx, v.entry(actor, "", journal.ViewingClosed, map[string]any{"bytes": v.Bytes, "requests": v.Requests, "openedAt": v.OpenedAt}))
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("close viewings: %w", err)
+		}
+		if closed < closeBatch {
+			return nil
+		}
+	}
+}
+
+// served adds to what a Viewing was given.
+func (e *Evidence) served(ctx context.Context, id string, bytes int64) error {
+	return e.DB.Read(context.WithoutCancel(ctx)).Model(&Viewing{}).Where("id = ?", id).
+		Updates(map[string]any{"bytes": gorm.Expr("bytes + ?", bytes), "requests": gorm.Expr("requests + 1")}).Error
+}
+
+func (e *Evidence) unpin(viewing string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.pins, viewing)
+}
