@@ -1,13 +1,5 @@
-import { createI18n, defineMessages } from '$lib/i18n.svelte';
+import { createI18n } from '$lib/i18n.svelte';
+import { messages } from './messages';
 
-const messages = defineMessages({
-  ja: {
-    title: '110番 映像通報',
-  },
-  en: {
-    title: '110 video report',
-  },
-});
-
-/** Every text of this page; see defineMessages. */
+/** The texts of this page in the reader's language. */
 export const i18n = createI18n(messages);
