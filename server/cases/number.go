@@ -1,0 +1,54 @@
+package cases
+
+import (
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+
+	"genba/server/problem"
+)
+
+const maxTypedNumber = 40
+
+// NormaliseMobile reads a number as a person types it (full-width digits,
+// hyphens, a country code) and gives it as E.164. Anything but a Japanese
+// mobile number is NUMBER_INVALID: only those receive the SMS.
+func NormaliseMobile(typed string) (string, error) {
+	n, err := parseNumber(typed)
+	if err != nil {
+		return "", err
+	}
+	if phonenumbers.GetNumberType(n) != phonenumbers.MOBILE || n.GetCountryCode() != 81 {
+		return "", problem.New(problem.NumberInvalid)
+	}
+	return phonenumbers.Format(n, phonenumbers.E164), nil
+}
+
+func normalise(typed string) (string, error) {
+	n, err := parseNumber(typed)
+	if err != nil {
+		return "", err
+	}
+	return phonenumbers.Format(n, phonenumbers.E164), nil
+}
+
+func parseNumber(typed string) (*phonenumbers.PhoneNumber, error) {
+	if len(typed) > maxTypedNumber {
+		return nil, problem.New(problem.NumberInvalid)
+	}
+	n, err := phonenumbers.Parse(typed, "JP")
+	if err != nil || !phonenumbers.IsValidNumber(n) {
+		return nil, problem.Wrap(problem.NumberInvalid, err)
+	}
+	return n, nil
+}
+
+// Groups splits an E.164 number as it is read aloud: 090, 1234, 5678. What
+// cannot be split is one group.
+func Groups(e164 string) []string {
+	n, err := phonenumbers.Parse(e164, "JP")
+	if err != nil || !strings.HasPrefix(e164, "+") {
+		return []string{e164}
+	}
+	return strings.Split(phonenumbers.Format(n, phonenumbers.NATIONAL), "-")
+}

@@ -1,0 +1,423 @@
+// Package notify owns messages to phones: one Delivery a message, queued in the
+// transaction that issues the link, sent after the commit, with its fate as a
+// row that the dispatcher sees. What a message body says is sealed with its
+// link's key and dies with the link. How a message travels is a Channel's
+// matter; what the link opens is cases'.
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gorm.io/gorm"
+
+	"genba/policy"
+	"genba/server/blob"
+	"genba/server/cases"
+	"genba/server/database"
+	"genba/server/identity"
+	"genba/server/journal"
+	"genba/server/problem"
+)
+
+// Purpose says what a message is for.
+type Purpose string
+
+// The purposes.
+const (
+	LinkMessage Purpose = "LINK"
+	Correction  Purpose = "CORRECTION"
+)
+
+// ChannelName says how a message travels.
+type ChannelName string
+
+// The channels.
+const (
+	SMS   ChannelName = "SMS"
+	Email ChannelName = "EMAIL"
+)
+
+// Status is a message's fate.
+type Status string
+
+// The fates.
+const (
+	Queued    Status = "QUEUED"
+	Sent      Status = "SENT"
+	Delivered Status = "DELIVERED"
+	Failed    Status = "FAILED"
+	Cancelled Status = "CANCELLED"
+)
+
+// Delivery is one SMS or e-mail (第4の1(2)).
+type Delivery struct {
+	ID          string
+	AgencyID    string
+	SessionID   string
+	LinkID      *string
+	Purpose     Purpose
+	Channel     ChannelName
+	Address     string
+	BodySealed  []byte
+	Status      Status
+	Failure     string
+	Idempotency string
+	Attempts    int
+	QueuedAt    time.Time
+	NextAt      time.Time
+	SentAt      *time.Time
+	DeliveredAt *time.Time
+}
+
+// Message is what a channel sends.
+type Message struct {
+	// Key is the same for every attempt at one message: a gateway that has seen
+	// it sends nothing twice.
+	Key     string
+	Channel ChannelName
+	To      string
+	Body    string
+}
+
+// Channel carries messages. Send returns when the carrier has taken the message
+// over, and ErrPermanent (wrapped) when trying again is of no use.
+type Channel interface {
+	Send(ctx context.Context, m Message) error
+}
+
+// ErrPermanent says that a message cannot be delivered.
+var ErrPermanent = errors.New("notify: cannot be delivered")
+
+// Bounds of sending (T12).
+const (
+	sendWindow       = 10 * time.Minute
+	maxPerNumber     = 3   // a case and number in the window
+	maxPerUser       = 30  // a dispatcher in the window
+	maxPerAgency     = 300 // an agency in the window
+	maxAttempts      = 6
+	firstRetry       = 2 * time.Second
+	sendTimeout      = 15 * time.Second
+	deliverBatch     = 50
+	maxIdempotency   = 100
+	maxOutboxEntries = 100
+)
+
+// Notify is the room. It is safe for concurrent use.
+type Notify struct {
+	db      *database.DB
+	journal *journal.Journal
+	cases   *cases.Cases
+	people  *identity.Identity
+	channel Channel
+	baseURL string
+	log     *slog.Logger
+	wake    chan struct{}
+}
+
+// New opens the room. A nil channel fails every message: nothing is configured
+// that could carry it. baseURL stands in the links.
+func New(db *database.DB, j *journal.Journal, c *cases.Cases, people *identity.Identity, ch Channel, baseURL string, log *slog.Logger) *Notify {
+	n := &Notify{db: db, journal: j, cases: c, people: people, channel: ch, baseURL: baseURL, log: log, wake: make(chan struct{}, 1)}
+	c.OnErase(func(tx *database.Tx, sessionIDs []string) error {
+		return tx.Model(&Delivery{}).Where("session_id IN ?", sessionIDs).Updates(map[string]any{"address": "", "body_sealed": nil}).Error
+	})
+	return n
+}
+
+// Order is the second confirmation of a request (第4の1(2)).
+type Order struct {
+	SessionID string
+	LastFour  string
+	Checks    *cases.Checks
+	// Key names this confirmation: repeating it sends once.
+	Key string
+}
+
+// SendLink issues the link and queues its message, in one transaction. Repeated
+// with the same key it answers the session as it is. TOO_MANY_SENDS and what
+// cases.IssueLink refuses.
+func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*cases.Session, error) {
+	if o.Key == "" || len(o.Key) > maxIdempotency {
+		return nil, problem.New(problem.BadInput)
+	}
+	idempotency := actor.Agency + "/" + o.SessionID + "/" + o.Key
+	var s *cases.Session
+	err := n.db.InTx(ctx, func(tx *database.Tx) error {
+		var before int64
+		if err := tx.Model(&Delivery{}).Where("idempotency = ?", idempotency).Count(&before).Error; err != nil {
+			return err
+		}
+		if before > 0 {
+			return gorm.ErrDuplicatedKey
+		}
+		var issued *cases.Issued
+		var err error
+		if s, issued, err = n.cases.IssueLink(tx, actor, o.SessionID, o.LastFour, o.Checks); err != nil {
+			return err
+		}
+		d := &Delivery{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: &issued.Link.ID, Purpose: LinkMessage,
+			Channel: SMS, Address: s.Number, Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now}
+		if s.Email != "" {
+			d.Channel, d.Address = Email, s.Email
+		}
+		if err := n.withinBounds(tx, actor, s, d.Address); err != nil {
+			return err
+		}
+		a, err := n.people.Agency(tx.Context(), s.AgencyID)
+		if err != nil {
+			return err
+		}
+		if d.BodySealed, err = issued.Key.Seal([]byte(linkBody(a, s.Language, n.baseURL+"/v#"+issued.Secret))); err != nil {
+			return err
+		}
+		return n.queue(tx, actor, s, d)
+	})
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		return n.cases.Session(ctx, actor.Agency, o.SessionID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("send link: %w", err)
+	}
+	return s, nil
+}
+
+func (n *Notify) queue(tx *database.Tx, actor policy.Actor, s *cases.Session, d *Delivery) error {
+	if err := tx.Create(d).Error; err != nil {
+		return err
+	}
+	n.journal.Append(tx, d.entry(actor, s, journal.DeliveryQueued))
+	tx.AfterCommit(n.Wake)
+	return nil
+}
+
+func (d *Delivery) entry(actor policy.Actor, s *cases.Session, t journal.Type) journal.Entry {
+	return journal.Entry{Agency: d.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Delivery, ID: d.ID}, CaseID: s.CaseID, SessionID: d.SessionID,
+		Payload: map[string]any{"channel": d.Channel, "purpose": d.Purpose, "address": d.Address, "attempts": d.Attempts, "failure": d.Failure}}
+}
+
+// withinBounds refuses message bombs (T12).
+func (n *Notify) withinBounds(tx *database.Tx, actor policy.Actor, s *cases.Session, address string) error {
+	since := tx.Now.Add(-sendWindow)
+	recent := func() *gorm.DB {
+		return tx.Model(&Delivery{}).Where("deliveries.agency_id = ? AND queued_at > ? AND purpose = ?", s.AgencyID, since, LinkMessage)
+	}
+	var toNumber, byUser, byAgency int64
+	inCase := tx.Model(&cases.Session{}).Select("id").Where("case_id = ?", s.CaseID)
+	mine := tx.Model(&cases.Session{}).Select("id").Where("dispatcher_id = ?", actor.ID)
+	if err := recent().Where("address = ? AND session_id IN (?)", address, inCase).Count(&toNumber).Error; err != nil {
+		return err
+	}
+	if err := recent().Where("session_id IN (?)", mine).Count(&byUser).Error; err != nil {
+		return err
+	}
+	if err := recent().Count(&byAgency).Error; err != nil {
+		return err
+	}
+	if toNumber >= maxPerNumber || byUser >= maxPerUser || byAgency >= maxPerAgency {
+		return problem.New(problem.TooManySends)
+	}
+	return nil
+}
+
+// ReportMisdirected is the mis-sent step (第4の3(3)): the link dies, streams are
+// cut, what came in is hidden, a contact task is opened, and whoever got the
+// message is told to ignore it, in one transaction.
+func (n *Notify) ReportMisdirected(ctx context.Context, actor policy.Actor, sessionID string) (*cases.Session, error) {
+	var s *cases.Session
+	err := n.db.InTx(ctx, func(tx *database.Tx) (err error) {
+		if s, err = n.cases.MarkMisdirected(tx, actor, sessionID); err != nil {
+			return err
+		}
+		idempotency := s.AgencyID + "/" + s.ID + "/correction"
+		var before int64
+		if err := tx.Model(&Delivery{}).Where("idempotency = ?", idempotency).Count(&before).Error; err != nil || before > 0 {
+			return err
+		}
+		d := &Delivery{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Purpose: Correction, Channel: SMS, Address: s.Number,
+			Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now}
+		if s.Email != "" {
+			d.Channel, d.Address = Email, s.Email
+		}
+		if d.Address == "" {
+			return nil // erased already: nobody is left to tell
+		}
+		return n.queue(tx, actor, s, d)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("report misdirected: %w", err)
+	}
+	return s, nil
+}
+
+// Wake makes Run look for messages now.
+func (n *Notify) Wake() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends what is queued until the context ends: at once when something was
+// queued, and every second for what is to be tried again.
+func (n *Notify) Run(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		if _, err := n.Deliver(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("deliver messages", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-n.wake:
+		}
+	}
+}
+
+// Deliver sends every message that is due and answers how many were tried.
+func (n *Notify) Deliver(ctx context.Context) (int, error) {
+	tried := 0
+	for {
+		d, err := n.claim(ctx)
+		if err != nil || d == nil || tried >= deliverBatch {
+			return tried, err
+		}
+		tried++
+		if err := n.settle(ctx, d, n.send(ctx, d)); err != nil {
+			return tried, err
+		}
+	}
+}
+
+// claim takes one due message for this attempt: until its next time nobody else
+// tries it, and a crash from here on leads to one more attempt with the same key.
+func (n *Notify) claim(ctx context.Context) (*Delivery, error) {
+	var due []*Delivery
+	if err := n.db.Read(ctx).Select("id").Where("status = ? AND next_at <= ?", Queued, n.db.Now()).Limit(1).Find(&due).Error; err != nil || len(due) == 0 {
+		return nil, err
+	}
+	due = nil
+	err := n.db.InTx(ctx, func(tx *database.Tx) error {
+		if err := tx.LockFree().Where("status = ? AND next_at <= ?", Queued, tx.Now).Order("next_at").Limit(1).Find(&due).Error; err != nil || len(due) == 0 {
+			return err
+		}
+		d := due[0]
+		d.Attempts++
+		d.NextAt = tx.Now.Add(sendTimeout + firstRetry<<min(d.Attempts, maxAttempts))
+		return tx.Model(d).Select("attempts", "next_at").Updates(d).Error
+	})
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	return due[0], nil
+}
+
+// Reasons of failure, as the dispatcher is told.
+const (
+	failNoChannel = "NO_CHANNEL"
+	failRefused   = "REFUSED"
+	failTimeout   = "TIMEOUT"
+)
+
+var errLinkDead = errors.New("notify: the link is dead")
+
+func (n *Notify) send(ctx context.Context, d *Delivery) error {
+	body, err := n.body(ctx, d)
+	if err != nil {
+		return err
+	}
+	if n.channel == nil {
+		return fmt.Errorf("%w: no channel", ErrPermanent)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	return n.channel.Send(ctx, Message{Key: d.ID, Channel: d.Channel, To: d.Address, Body: body})
+}
+
+func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
+	if d.Purpose == Correction {
+		s, err := n.cases.Session(ctx, d.AgencyID, d.SessionID)
+		if err != nil {
+			return "", err
+		}
+		a, err := n.people.Agency(ctx, d.AgencyID)
+		if err != nil {
+			return "", err
+		}
+		return correctionBody(a, s.Language), nil
+	}
+	key, err := n.cases.LinkKey(*d.LinkID)
+	if errors.Is(err, blob.ErrNoKey) {
+		return "", errLinkDead
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := key.Open(d.BodySealed)
+	if err != nil {
+		return "", fmt.Errorf("open message: %w", err)
+	}
+	return string(text), nil
+}
+
+// settle writes how an attempt went.
+func (n *Notify) settle(ctx context.Context, d *Delivery, sent error) error {
+	if ctx.Err() != nil {
+		return nil // stopping: the claim runs out and the message is tried again
+	}
+	return n.db.InTx(ctx, func(tx *database.Tx) error {
+		s, err := n.cases.Session(tx.Context(), d.AgencyID, d.SessionID)
+		if err != nil {
+			return err
+		}
+		what := journal.DeliverySent
+		switch {
+		case sent == nil:
+			d.Status, d.SentAt, d.Failure = Sent, &tx.Now, ""
+		case errors.Is(sent, errLinkDead):
+			d.Status, what = Cancelled, journal.DeliveryCancelled
+		case errors.Is(sent, ErrPermanent) || d.Attempts >= maxAttempts:
+			d.Status, d.Failure, what = Failed, failureOf(sent, n.channel == nil), journal.DeliveryFailed
+		default:
+			d.NextAt = tx.Now.Add(firstRetry << min(d.Attempts, maxAttempts))
+			return tx.Model(d).Select("next_at").Updates(d).Error
+		}
+		if err := tx.Model(d).Select("status", "sent_at", "failure").Updates(d).Error; err != nil {
+			return err
+		}
+		n.journal.Append(tx, d.entry(policy.SystemActor(), s, what))
+		if d.Status == Failed && d.Purpose == LinkMessage {
+			return n.cases.Undelivered(tx, d.SessionID)
+		}
+		return nil
+	})
+}
+
+func failureOf(err error, none bool) string {
+	switch {
+	case none:
+		return failNoChannel
+	case errors.Is(err, context.DeadlineExceeded):
+		return failTimeout
+	}
+	return failRefused
+}
+
+// Deliveries reads the messages of sessions, oldest first.
+func (n *Notify) Deliveries(ctx context.Context, agency string, sessionIDs []string) (map[string][]*Delivery, error) {
+	var found []*Delivery
+	err := n.db.Read(ctx).Omit("body_sealed").Where("agency_id = ? AND session_id IN ?", agency, sessionIDs).Order("queued_at, id").Find(&found).Error
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	bySession := make(map[string][]*Delivery, len(sessionIDs))
+	for _, d := range found {
+		bySession[d.SessionID] = append(bySession[d.SessionID], d)
+	}
+	return bySession, nil
+}
