@@ -32,6 +32,17 @@ const (
 // Each but OPTIONS takes a bearer; PATCH and DELETE need the credential that
 // made the resource, and PATCH an If-Match. Refusals go through WriteProblem.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.tasks.Add(1) // Shutdown waits for requests too
+	}
+	s.mu.Unlock()
+	if closed {
+		s.refuse(w, r, problem.New(problem.Unavailable))
+		return
+	}
+	defer s.tasks.Done()
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	verb := Publish
 	switch {
@@ -216,13 +227,7 @@ func (s *Server) enter(x *resource, p *publisher) (replaced *publisher, err erro
 	if s.closed || len(s.resources) >= maxPeers {
 		return nil, problem.New(problem.Unavailable)
 	}
-	viewers := 0
-	for _, y := range s.resources {
-		if y.session == x.session && y.verb == Watch {
-			viewers++
-		}
-	}
-	if x.verb == Watch && viewers >= maxViewers {
+	if r := s.rooms[x.session]; r != nil && x.verb == Watch && r.holders > maxViewers { // one holder more publishes
 		return nil, problem.New(problem.RateLimited)
 	}
 	if p != nil {
@@ -366,11 +371,13 @@ func (x *resource) patch(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	ufrag, pwd := x.offer.ufrag, x.offer.pwd
 	x.offer.ufrag, x.offer.pwd = f.ufrag, f.pwd
 	ctx, cancel := context.WithTimeout(r.Context(), negotiationWait)
 	defer cancel()
 	raw, err := x.negotiate(ctx)
 	if err != nil {
+		x.offer.ufrag, x.offer.pwd = ufrag, pwd
 		return problem.Wrap(problem.Conflict, fmt.Errorf("restart ICE: %w", err))
 	}
 	answer, err := x.offer.restartAnswer(raw, x.server.sockets.hosts)

@@ -79,6 +79,14 @@ func checkRecording(t *testing.T, x *tape, least int) []live.Fragment {
 		}
 		end = f.Start + f.Duration
 	}
+	// A file that ends early, as after a kill, plays as far as it goes.
+	var part []byte
+	for _, f := range frags[:1+len(frags)/2] {
+		part = append(part, f.Data...)
+	}
+	torn := plain + ".torn"
+	require.NoError(t, os.WriteFile(torn, part, 0o600))
+	require.Positive(t, pictures(t, torn))
 	// Seeking lands on a picture that decodes.
 	at := strconv.FormatFloat(total.Seconds()/2, 'f', 3, 64)
 	require.Empty(t, run(t, "ffmpeg", "-v", "error", "-xerror", "-ss", at, "-i", served, "-frames:v", "5", "-fps_mode", "vfr", "-f", "null", "-"))
@@ -107,7 +115,12 @@ func TestPublishAndWatch(t *testing.T) {
 			rec := h.tape(0)
 			_, closed := rec.snapshot()
 			require.True(t, closed)
-			checkRecording(t, rec, 60)
+			frags := checkRecording(t, rec, 60)
+			plain, _, _ := files(t, rec)
+			last := frags[len(frags)-1]
+			require.InDelta(t, float64(pictures(t, plain))/30, (last.Start + last.Duration).Seconds(), 0.1, "time is the stream's own")
+			require.Equal(t, live.Track{ContentType: map[string]string{webrtc.MimeTypeH264: "video/mp4", webrtc.MimeTypeVP8: "video/webm"}[mime],
+				Codec: strings.ToLower(strings.TrimPrefix(mime, "video/"))}, rec.track)
 		})
 	}
 }

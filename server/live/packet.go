@@ -1,8 +1,6 @@
 package live
 
-import (
-	"time"
-)
+import "time"
 
 // packet is one RTP packet of a publisher. It is never changed once made: the
 // ring, the viewers and the recorder share it.
@@ -16,8 +14,8 @@ type packet struct {
 	wall    time.Time // arrival, by the server's Clock
 }
 
-// ringSize is how many packets are kept for repair and for viewers that join:
-// about two seconds at the ceiling rate of half of it, far more in practice.
+// ringSize is how many packets are kept for repair and for viewers that join: one
+// second at the ceiling, eight at the rate of a phone.
 const ringSize = 2048
 
 // replayAge is the age up to which the last keyframe is worth replaying to a

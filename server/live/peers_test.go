@@ -352,6 +352,7 @@ type phoneSetup struct {
 	session  string
 	weather  *weather
 	audio    bool
+	tamper   func(offer string) string
 	networks []webrtc.NetworkType
 }
 
@@ -415,6 +416,9 @@ func newPhone(tb testing.TB, h *house, p phoneSetup) (*phone, int, string) {
 	require.NoError(tb, pc.SetLocalDescription(offer))
 	<-done
 	x.offer = pc.LocalDescription().SDP
+	if p.tamper != nil {
+		x.offer = p.tamper(x.offer)
+	}
 	res, body := h.do(tb, "POST", "/whip/"+p.session, p.token, "application/sdp", x.offer)
 	x.location, x.etag, x.answer = res.Header.Get("Location"), res.Header.Get("ETag"), body
 	if res.StatusCode == http.StatusCreated {
@@ -496,6 +500,7 @@ type screen struct {
 	packets atomic.Int64
 	jumps   atomic.Int64 // sequence numbers that did not follow on
 	lastTS  atomic.Uint32
+	lastSeq atomic.Uint32
 	keys    atomic.Int64
 	mimes   sync.Map
 	reading sync.WaitGroup
@@ -570,6 +575,7 @@ func (x *screen) read(t *webrtc.TrackRemote) {
 		}
 		last = p.SequenceNumber
 		x.lastTS.Store(p.Timestamp)
+		x.lastSeq.Store(uint32(p.SequenceNumber))
 		if b := p.Payload; len(b) > 1 && (b[0]&0x1f == 24 || b[0]&0x1f == 7 || b[0]&0x1f == 5) {
 			x.keys.Add(1)
 		}

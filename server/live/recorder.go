@@ -221,8 +221,14 @@ func (r *recorder) flush(all bool) error {
 	return r.file.Append(f)
 }
 
-// stop ends the recording and waits until the file is finished.
+// stop ends the recording and waits until the file is finished, but no longer
+// than closeWait: a disk that hangs must not hold a cut.
 func (r *recorder) stop() {
 	close(r.quit)
-	<-r.done
+	t := time.NewTimer(closeWait)
+	defer t.Stop()
+	select {
+	case <-r.done:
+	case <-t.C:
+	}
 }

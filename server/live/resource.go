@@ -20,8 +20,8 @@ import (
 // Timing of transports.
 const (
 	quietAfter   = 4 * time.Second // no packet of any kind: in doubt
-	failAfter    = 5 * time.Second // in doubt for so long: gone
-	keepAlive    = 2 * time.Second
+	failAfter    = 4 * time.Second // in doubt for so long: gone
+	keepAlive    = time.Second
 	nackEvery    = 30 * time.Millisecond
 	nackTries    = 8
 	feedbackRate = 100 * time.Millisecond
@@ -195,6 +195,11 @@ func (x *resource) watchConnect() {
 
 // endLater is end for callers inside the stack, which end waits for.
 func (x *resource) endLater(reason string) {
+	select {
+	case <-x.over:
+		return
+	default:
+	}
 	x.server.spawn(func() { x.end(reason) }, func() {})
 }
 

@@ -1,8 +1,6 @@
 package live
 
-import (
-	"sync"
-)
+import "sync"
 
 // room is one session's meeting point: at most one publisher, and viewers.
 type room struct {
@@ -39,13 +37,17 @@ func (r *room) join(v *viewer) bool {
 	}
 	p := r.publisher
 	r.viewers[v] = struct{}{}
+	fresh := false
 	if p != nil {
-		for _, pkt := range p.ring.sinceKey(monotonic()) {
+		now := monotonic()
+		replay := p.ring.sinceKey(now)
+		for _, pkt := range replay {
 			v.push(item{from: p, packet: pkt})
 		}
+		fresh = len(replay) > 0 && now.Sub(p.ring.keyAt) < keyframeEvery
 	}
 	r.mu.Unlock()
-	if p != nil {
+	if p != nil && !fresh {
 		p.wantKey()
 	}
 	return true
