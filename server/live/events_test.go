@@ -102,6 +102,29 @@ func TestStreamLife(t *testing.T) {
 		require.False(t, h.has(live.Connected, ""))
 		require.False(t, h.Live("s"))
 	})
+	t.Run("viewer that vanishes is dropped, others see on", func(t *testing.T) {
+		t.Parallel()
+		h, _, v := stage(t)
+		h.gate = newGate(t)
+		gone := mustScreen(t, h, "s", "gone")
+		gone.sees(t, 10)
+		h.gate.dead.Store(true)
+		began := time.Now()
+		wait(t, "still there", func() bool { return h.has(live.ViewerLeft, live.ReasonLost) })
+		require.InDelta(t, 9, time.Since(began).Seconds(), 2)
+		v.sees(t, 30)
+	})
+	t.Run("phone that never connects gives its place up", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t)
+		res, _ := h.do(t, "POST", "/whip/s", "p1", sdpKind, goodOffer("sendonly"))
+		require.Equal(t, 201, res.StatusCode)
+		wait(t, "place is taken", func() bool {
+			res, _ := h.do(t, "POST", "/whip/s", "p2", sdpKind, goodOffer("sendonly"))
+			return res.StatusCode == 201
+		})
+		require.False(t, h.has(live.Ended, ""), "it never began")
+	})
 	t.Run("event handler may close the session", func(t *testing.T) {
 		t.Parallel()
 		var h *house

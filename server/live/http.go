@@ -31,6 +31,7 @@ const (
 //
 // Each but OPTIONS takes a bearer; PATCH and DELETE need the credential that
 // made the resource, and PATCH an If-Match. Refusals go through WriteProblem.
+// Mount it at the root: Location repeats the request's path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	closed := s.closed
@@ -183,6 +184,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, verb Verb, session
 	x := &resource{
 		server: s, id: secret(), session: session, peer: peer.ID, verb: verb,
 		offer: o, formats: o.formats, candidates: o.candidates, up: make(chan struct{}), over: make(chan struct{}),
+		restarts: newBucket(restartsPerSec, restartBurst),
 	}
 	var raw string
 	if verb == Publish {
@@ -362,6 +364,9 @@ func (x *resource) patch(w http.ResponseWriter, r *http.Request) error {
 	defer x.mu.Unlock()
 	restart := f.ufrag != "" && (f.ufrag != x.offer.ufrag || f.pwd != x.offer.pwd)
 	if restart {
+		if !x.restarts.take(1, monotonic()) {
+			return problem.New(problem.RateLimited)
+		}
 		x.candidates = 0
 	}
 	if x.candidates += f.candidates; x.candidates > maxCandidates {

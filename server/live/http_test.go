@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -139,6 +140,15 @@ func TestResource(t *testing.T) {
 		status, _ := patch("p1", fragKind, candidate, "If-Match", tag)
 		require.Equal(t, http.StatusPreconditionFailed, status)
 	})
+	t.Run("restarts without end are slowed", func(t *testing.T) {
+		limited := false
+		for i := 0; i < 20 && !limited; i++ {
+			body := strings.ReplaceAll(candidate, "abcdefgh\r", strings.Repeat("x", 5+i)+"\r")
+			status, _ := patch("p1", fragKind, body, "If-Match", "*")
+			limited = status == http.StatusTooManyRequests
+		}
+		require.True(t, limited)
+	})
 	t.Run("options", func(t *testing.T) {
 		res, _ := h.do(t, "OPTIONS", "/whip/s1", "", "", "")
 		require.Equal(t, http.StatusNoContent, res.StatusCode)
@@ -210,6 +220,21 @@ func TestOffers(t *testing.T) {
 		res, _ = h.do(t, "POST", "/whip/five", "p2", sdpKind, goodOffer("sendonly"))
 		require.Equal(t, http.StatusCreated, res.StatusCode, "nothing was left behind")
 	})
+}
+
+func TestOpensAndClosesLeaveNothing(t *testing.T) {
+	h := newHouse(t)
+	base := runtime.NumGoroutine()
+	for range 100 {
+		for path, direction := range map[string]string{"/whip/s": "sendonly", "/whep/s": "recvonly"} {
+			res, b := h.do(t, "POST", path, "p", sdpKind, goodOffer(direction))
+			require.Equal(t, http.StatusCreated, res.StatusCode, b)
+			res, _ = h.do(t, "DELETE", res.Header.Get("Location"), "p", "", "")
+			require.Equal(t, http.StatusOK, res.StatusCode)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	wait(t, "goroutines stay behind", func() bool { return runtime.NumGoroutine() <= base+2 })
 }
 
 func TestTCPOnly(t *testing.T) {

@@ -37,7 +37,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 type wallClock struct{}
 
@@ -94,6 +94,7 @@ type house struct {
 	noTapes atomic.Bool // Record gives none
 	broken  atomic.Bool // Record fails
 	cutOff  atomic.Bool // Authorize refuses everybody
+	gate    *gate       // the network of the next screen, if not the usual
 }
 
 func newHouse(tb testing.TB, change ...func(*live.Options)) *house {
@@ -490,6 +491,35 @@ func (x *phone) close() {
 	x.sending.Wait()
 }
 
+// gate is a network that can fall silent both ways.
+type gate struct {
+	net.PacketConn
+	dead atomic.Bool
+}
+
+func newGate(tb testing.TB) *gate {
+	tb.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	require.NoError(tb, err)
+	return &gate{PacketConn: c}
+}
+
+func (g *gate) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, a, err := g.PacketConn.ReadFrom(b)
+		if err != nil || !g.dead.Load() {
+			return n, a, err
+		}
+	}
+}
+
+func (g *gate) WriteTo(b []byte, a net.Addr) (int, error) {
+	if g.dead.Load() {
+		return len(b), nil
+	}
+	return g.PacketConn.WriteTo(b, a)
+}
+
 // screen watches over WHEP.
 type screen struct {
 	tb       testing.TB
@@ -524,7 +554,13 @@ func newScreen(tb testing.TB, h *house, session, token string, mimes ...string) 
 	reg := &interceptor.Registry{}
 	require.NoError(tb, webrtc.ConfigureRTCPReports(reg))
 	require.NoError(tb, webrtc.ConfigureNack(&me, reg))
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(&me), webrtc.WithSettingEngine(loopbackEngine(webrtc.NetworkTypeUDP4)), webrtc.WithInterceptorRegistry(reg))
+	engine := loopbackEngine(webrtc.NetworkTypeUDP4)
+	if h.gate != nil {
+		mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: h.gate})
+		tb.Cleanup(func() { require.NoError(tb, mux.Close()) })
+		engine.SetICEUDPMux(mux)
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(&me), webrtc.WithSettingEngine(engine), webrtc.WithInterceptorRegistry(reg))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	require.NoError(tb, err)
 	x := &screen{tb: tb, pc: pc}

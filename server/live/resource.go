@@ -26,6 +26,8 @@ const (
 	nackTries    = 8
 	feedbackRate = 100 * time.Millisecond
 	mtu          = 1600
+
+	restartsPerSec, restartBurst = 0.5, 10 // ICE restarts of one resource
 )
 
 // resource is one WHIP or WHEP resource: a peer's transport and how it was
@@ -45,6 +47,7 @@ type resource struct {
 	etag       string
 	version    int
 	candidates int
+	restarts   bucket
 
 	up      chan struct{} // closed when the transport works
 	upOnce  sync.Once
