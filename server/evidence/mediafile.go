@@ -195,6 +195,9 @@ func (e *Evidence) File(ctx context.Context, actor policy.Actor, id string) (*Me
 }
 
 func (e *Evidence) goneOr(ctx context.Context, actor policy.Actor, id string, other error) error {
+	if _, err := identity.ParseID(id); err != nil {
+		return other
+	}
 	var n int64
 	err := e.DB.Read(ctx).Model(&ledgerRow{}).Where("media_id = ? AND agency_id = ?", id, actor.Agency).Count(&n).Error
 	if err != nil {
