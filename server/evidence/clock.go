@@ -109,6 +109,14 @@ func (e *Evidence) anchor(tx *database.Tx, confirmed bool, actor policy.Actor) (
 			own = &all[i]
 		}
 	}
+	if confirmed {
+		// What an earlier, wrong clock had anchored ahead of now counts no more.
+		if err := tx.Delete(&anchor{}, "wall > ?", tx.Now).Error; err != nil {
+			return false, err
+		}
+		all = nil
+		e.clock.forget()
+	}
 	empty, err := e.empty(tx, len(all) > 0)
 	if err != nil {
 		return false, err
@@ -162,6 +170,12 @@ func (c *clockState) learn(own anchor, all []anchor) {
 	for _, a := range all {
 		c.floor = later(c.floor, a.Wall)
 	}
+}
+
+func (c *clockState) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.floor, c.own = time.Time{}, nil
 }
 
 func (e *Evidence) journalBelief(tx *database.Tx, actor policy.Actor, believed bool, own anchor) {

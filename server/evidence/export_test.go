@@ -42,3 +42,18 @@ func (r *Recording) Abandon() error {
 	defer r.mu.Unlock()
 	return r.file.Close()
 }
+
+// CloseFiles closes the files of open uploads, as the end of a process does.
+func (e *Evidence) CloseFiles() {
+	e.mu.Lock()
+	var open []*receiving
+	for _, r := range e.uploads {
+		open = append(open, r)
+	}
+	e.mu.Unlock()
+	for _, r := range open {
+		r.mu.Lock()
+		r.close()
+		r.mu.Unlock()
+	}
+}

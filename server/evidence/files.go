@@ -91,7 +91,7 @@ func (h *filesHandler) check(r *http.Request, c *call) error {
 	if !ok {
 		return problem.New(problem.BearerInvalid)
 	}
-	upload, err := h.e.openBearer(token)
+	upload, err := h.e.openBearer(r.Context(), token)
 	if err != nil {
 		return err
 	}

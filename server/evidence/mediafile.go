@@ -63,6 +63,7 @@ const (
 const (
 	ReasonSessionEnded = "SESSION_ENDED"
 	ReasonNotSaved     = "NOT_SAVED"
+	ReasonDamaged      = "DAMAGED"
 )
 
 // MediaFile is one row of media_files (映像等ファイル, 第2の4).

@@ -20,11 +20,21 @@ func (e *Evidence) bearer(actor policy.Actor, m *MediaFile) *Upload {
 	return &Upload{File: m, Token: token, ExpiresAt: until}
 }
 
-// openBearer answers the file that a bearer is for.
-func (e *Evidence) openBearer(token string) (id string, err error) {
+// openBearer answers the file that a bearer is for. A user's dies with the
+// login it was given to.
+func (e *Evidence) openBearer(ctx context.Context, token string) (id string, err error) {
 	b, err := e.Bearers.Open(token, identity.UseUpload)
 	if err != nil {
 		return "", err
+	}
+	if b.Actor.Kind == policy.User {
+		_, err := e.Identity.StillSignedIn(ctx, b.Actor.Login)
+		if problem.Is(err, problem.Unauthenticated) {
+			return "", problem.Wrap(problem.BearerInvalid, err)
+		}
+		if err != nil {
+			return "", err
+		}
 	}
 	return b.Object, nil
 }

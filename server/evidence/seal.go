@@ -84,9 +84,11 @@ func (e *Evidence) fill(tx *database.Tx, m *MediaFile, f *blob.File, key *blob.K
 		return err
 	}
 	due, day := EarliestDue(at, sources...)
-	sum, chain := f.SHA256(), f.Chain()
 	m.State, m.Reason, m.ContentType = s.state, s.reason, s.content.Type
-	m.Size, m.SHA256, m.Chain, m.Segments = f.Size(), sum[:], chain[:], f.Segments()
+	if f != nil {
+		sum, chain := f.SHA256(), f.Chain()
+		m.Size, m.SHA256, m.Chain, m.Segments = f.Size(), sum[:], chain[:], f.Segments()
+	}
 	m.Width, m.Height, m.DurationMs, m.Gaps = s.content.Width, s.content.Height, s.content.Duration.Milliseconds(), s.gaps
 	m.AcquiredAt, m.DueAt, m.DueDay = &at, &due, day
 	if s.content.Kind != "" && m.Kind != KindSnapshot {
@@ -98,6 +100,9 @@ func (e *Evidence) fill(tx *database.Tx, m *MediaFile, f *blob.File, key *blob.K
 		m.Preview = PreviewPending
 	case m.Kind == KindPhoto || m.Kind == KindSnapshot:
 		m.Preview = PreviewImpossible
+	}
+	if key == nil {
+		return nil
 	}
 	if m.MetadataSealed, err = sealJSON(key, s.metadata); err != nil {
 		return err
@@ -167,4 +172,23 @@ func (e *Evidence) discard(ctx context.Context, m *MediaFile, cause error) error
 		return fmt.Errorf("discard media file: %w", err)
 	}
 	return nil
+}
+
+// unreadable tells whether a file's sealed bytes were changed, or its key lost,
+// while it was open.
+func unreadable(err error) bool {
+	var damaged *blob.DamagedError
+	return errors.As(err, &damaged) || errors.Is(err, blob.ErrNoKey)
+}
+
+// sealUnreadable gives a file that cannot be read on a due time like the rest:
+// INCOMPLETE, with the reason. Its bytes stay as they are until then.
+func (e *Evidence) sealUnreadable(ctx context.Context, m *MediaFile) error {
+	key, err := e.key(m)
+	if err != nil && !errors.Is(err, blob.ErrNoKey) {
+		return err
+	}
+	e.Logger.ErrorContext(ctx, "open media file is damaged", "media", m.ID)
+	_, err = e.seal(ctx, m.ID, nil, key, sealing{state: Incomplete, reason: ReasonDamaged, entry: journal.MediaIncomplete, content: content{Type: m.ContentType}})
+	return err
 }

@@ -94,16 +94,26 @@ func (r *receiving) tend(ctx context.Context) error {
 		return nil
 	}
 	if r.file != nil && r.file.Size() == r.media.DeclaredSize {
-		err := r.finish(ctx, true)
-		if problem.Is(err, problem.SessionEnded) {
-			return nil // OnSessionEnded seals it
+		if err := r.finish(ctx, true); !waits(err) {
+			return err
 		}
-		return err
+		return nil
 	}
 	if r.e.DB.Now().Sub(r.used) >= idleUpload {
 		r.close()
 	}
 	return nil
+}
+
+// waits tells whether a whole upload is only waiting: for the dispatcher to
+// admit its phone, or for the session's end to seal it.
+func waits(err error) bool {
+	for _, reason := range []problem.Reason{problem.SessionEnded, problem.PhoneWaiting, problem.PhoneRefused, problem.LinkUnusable} {
+		if problem.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // Recover finishes what the process before left when it ended, whatever way it
@@ -119,6 +129,9 @@ func (e *Evidence) Recover(ctx context.Context) error {
 	var failed error
 	for _, m := range open {
 		err := e.recoverFile(ctx, m)
+		if unreadable(err) {
+			err = e.sealUnreadable(ctx, m)
+		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("recover media file %s: %w", m.ID, err))
 		}
@@ -236,7 +249,7 @@ func (e *Evidence) makePreview(ctx context.Context, m *MediaFile) error {
 	state, entry := PreviewReady, journal.PreviewMade
 	picture, err := decodeInChild(ctx, newSection(r))
 	switch {
-	case errors.Is(err, errNoPreview) && ctx.Err() == nil:
+	case (errors.Is(err, errNoPreview) || unreadable(err)) && ctx.Err() == nil:
 		state, entry = PreviewImpossible, journal.PreviewImpossible
 	case err != nil:
 		return err

@@ -407,6 +407,11 @@ func (r *receiving) stop(ctx context.Context) error {
 		return nil
 	}
 	err := r.openFile(false)
+	if unreadable(err) {
+		r.over = problem.New(problem.SessionEnded)
+		r.close()
+		return r.e.sealUnreadable(ctx, &r.media)
+	}
 	if err != nil && !errors.Is(err, errNotCreated) {
 		return err
 	}
