@@ -127,14 +127,31 @@ func TestPublishAndWatch(t *testing.T) {
 
 func TestRecordingUnderLoss(t *testing.T) {
 	for _, mime := range []string{webrtc.MimeTypeH264, webrtc.MimeTypeVP8} {
-		t.Run(strings.TrimPrefix(mime, "video/")+" with loss, reordering and new sizes decodes without error", func(t *testing.T) {
-			h := newHouse(t)
-			small, large := makeClip(t, mime, "320x240", 2, 400), makeClip(t, mime, "640x480", 2, 1500)
-			x := mustPhone(t, h, phoneSetup{mime: mime, token: "phone1", session: "s1", weather: &weather{loss: 0.05, shuffle: true}})
-			x.play(true, small, large)
-			wait(t, "too few pictures sent", func() bool { return x.sent.Load() > 240 })
-			h.Close("s1")
-			checkRecording(t, h.tape(0), 150)
-		})
+		for _, deaf := range []bool{false, true} {
+			name := strings.TrimPrefix(mime, "video/") + " with loss, reordering and new sizes decodes without error"
+			least := 150
+			if deaf {
+				name, least = name+" though nothing is repaired", 20
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				h := newHouse(t)
+				small, large := makeClip(t, mime, "320x240", 2, 400), makeClip(t, mime, "640x480", 2, 1500)
+				x := mustPhone(t, h, phoneSetup{mime: mime, token: "phone1", session: "s1", deaf: deaf, weather: &weather{loss: 0.05, shuffle: true}})
+				x.play(true, small, large)
+				wait(t, "too few pictures sent", func() bool { return x.sent.Load() > 240 })
+				h.Close("s1")
+				frags := checkRecording(t, h.tape(0), least)
+				gaps := 0
+				for _, f := range frags {
+					if f.Gap {
+						gaps++
+					}
+				}
+				if deaf {
+					require.Positive(t, gaps, "what was lost is said")
+				}
+			})
+		}
 	}
 }

@@ -353,6 +353,7 @@ type phoneSetup struct {
 	session  string
 	weather  *weather
 	audio    bool
+	deaf     bool // never repairs what is lost
 	tamper   func(offer string) string
 	networks []webrtc.NetworkType
 }
@@ -369,9 +370,11 @@ func newPhone(tb testing.TB, h *house, p phoneSetup) (*phone, int, string) {
 		p.weather.rnd = rand.New(rand.NewSource(1))
 		reg.Add(p.weather)
 	}
-	resp, err := nack.NewResponderInterceptor()
-	require.NoError(tb, err)
-	reg.Add(resp)
+	if !p.deaf {
+		resp, err := nack.NewResponderInterceptor()
+		require.NoError(tb, err)
+		reg.Add(resp)
+	}
 	require.NoError(tb, webrtc.ConfigureRTCPReports(reg))
 	require.NoError(tb, webrtc.ConfigureTWCCHeaderExtensionSender(&me, reg))
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(&me), webrtc.WithSettingEngine(loopbackEngine(p.networks...)), webrtc.WithInterceptorRegistry(reg))

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,6 +211,7 @@ func (p *publisher) watch() {
 	p.last.CompareAndSwap(nil, &now)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	advise := slices.Contains(p.format.feedback, "goog-remb")
 	var stalled bool
 	var reported time.Time
 	for {
@@ -238,7 +240,7 @@ func (p *publisher) watch() {
 		if due {
 			p.wantKey()
 		}
-		if ssrc := p.ssrc.Load(); ssrc != 0 && now.Sub(reported) >= rembEvery {
+		if ssrc := p.ssrc.Load(); ssrc != 0 && advise && now.Sub(reported) >= rembEvery {
 			reported = now
 			p.writeRTCP(&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: advisedKilobits * 1000, SSRCs: []uint32{ssrc}})
 		}
