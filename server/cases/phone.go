@@ -489,3 +489,24 @@ func (c *Cases) Phones(ctx context.Context, agency string, sessionIDs []string) 
 func (c *Cases) Consents(ctx context.Context, agency string, sessionIDs []string) (map[string][]*Consent, error) {
 	return ofSessions(c.db.Read(ctx), agency, sessionIDs, "at, id", func(a *Consent) string { return a.SessionID })
 }
+
+// PhoneActor is a phone as the actor that it acts as. NOT_FOUND.
+func (c *Cases) PhoneActor(ctx context.Context, id string) (policy.Actor, error) {
+	var p Phone
+	if err := c.db.Read(ctx).Take(&p, "id = ?", id).Error; err != nil {
+		return policy.Actor{}, notFound(err)
+	}
+	return policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID}, nil
+}
+
+// AcceptLive accepts a phone's live video at its first packet, as Accept does.
+func (c *Cases) AcceptLive(ctx context.Context, phoneID string) error {
+	actor, err := c.PhoneActor(ctx, phoneID)
+	if err != nil {
+		return err
+	}
+	return c.db.InTx(ctx, func(tx *database.Tx) error {
+		_, err := c.Accept(tx, actor)
+		return err
+	})
+}

@@ -113,14 +113,14 @@ type Notify struct {
 	cases   *cases.Cases
 	people  *identity.Identity
 	channel Channel
-	baseURL string
+	baseURL func() string
 	log     *slog.Logger
 	wake    chan struct{}
 }
 
 // New opens the room. A nil channel fails every message: nothing is configured
-// that could carry it. baseURL stands in the links.
-func New(db *database.DB, j *journal.Journal, c *cases.Cases, people *identity.Identity, ch Channel, baseURL string, log *slog.Logger) *Notify {
+// that could carry it. baseURL answers the public address that the links begin with.
+func New(db *database.DB, j *journal.Journal, c *cases.Cases, people *identity.Identity, ch Channel, baseURL func() string, log *slog.Logger) *Notify {
 	n := &Notify{db: db, journal: j, cases: c, people: people, channel: ch, baseURL: baseURL, log: log, wake: make(chan struct{}, 1)}
 	c.OnErase(func(tx *database.Tx, sessionIDs []string) error {
 		return tx.Model(&Delivery{}).Where("session_id IN ?", sessionIDs).Updates(map[string]any{"address": "", "body_sealed": nil}).Error
@@ -171,7 +171,7 @@ func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*ca
 		if err != nil {
 			return err
 		}
-		if d.BodySealed, err = issued.Key.Seal([]byte(linkBody(a, s.Language, n.baseURL+"/v#"+issued.Secret))); err != nil {
+		if d.BodySealed, err = issued.Key.Seal([]byte(linkBody(a, s.Language, n.baseURL()+"/v#"+issued.Secret))); err != nil {
 			return err
 		}
 		return n.queue(tx, actor, s, d)

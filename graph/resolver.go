@@ -1,0 +1,281 @@
+// Package graph speaks GraphQL: schema, resolvers, subscriptions, the errors'
+// one presenter, and the guard that refuses an operation before it runs. It
+// holds no rule and no SQL: a resolver asks its room and wraps the answer.
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"genba/graph/generated"
+	"genba/policy"
+	"genba/server/bus"
+	"genba/server/cases"
+	"genba/server/evidence"
+	"genba/server/identity"
+	"genba/server/journal"
+	"genba/server/notify"
+	"genba/server/problem"
+	"genba/server/statistics"
+)
+
+// Resolver holds the rooms that answer.
+type Resolver struct {
+	Policy     *policy.Policy
+	Bus        *bus.Bus
+	Journal    *journal.Journal
+	People     *identity.Identity
+	Bearers    *identity.Bearers
+	Cases      *cases.Cases
+	Notify     *notify.Notify
+	Evidence   *evidence.Evidence
+	Statistics *statistics.Statistics
+	Streams    streams
+}
+
+// streams cuts live video that a credential holds open.
+type streams interface{ CutPeer(credential string) }
+
+// Options are the handler's settings.
+type Options struct {
+	// Dev allows introspection and shows what is wrong with a document.
+	Dev bool
+	// WriteProblem answers what is no GraphQL request at all.
+	WriteProblem func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+const (
+	maxBody          = 64 << 10
+	operationTimeout = 5 * time.Second
+	pingInterval     = 20 * time.Second
+	initTimeout      = 5 * time.Second
+	maxSubscriptions = 20 // a connection (T28)
+	maxConnections   = 8  // of one sign-in or phone (T28)
+	maxAnonymous     = 2000
+)
+
+// NewHandler serves GraphQL: POST, server-sent events, and WebSockets with
+// graphql-transport-ws. It expects WithVisitor in the context.
+func NewHandler(r *Resolver, o Options) http.Handler {
+	s := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: r}))
+	s.SetErrorPresenter(presenter(o.Dev))
+	s.SetRecoverFunc(recovered)
+	s.SetParserTokenLimit(maxTokens)
+	s.SetDisableSuggestion(true)
+	limit := int64(maxMessage)
+	c := &connections{open: map[string]int{}}
+	s.AddTransport(transport.Websocket{
+		Implementation: sockets{}, InitFunc: c.begin, InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true,
+		PayloadReadLimit: &limit,
+		CloseFunc:        func(ctx context.Context, _ int) { c.end(ctx) },
+	})
+	s.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
+	s.AddTransport(transport.POST{})
+	if o.Dev {
+		s.Use(extension.Introspection{})
+	}
+	s.Use(guard{policy: r.Policy, dev: o.Dev})
+	s.AroundOperations(around)
+	s.AroundResponses(r.withLoaders)
+	return &entrance{next: s, open: c, writeProblem: o.WriteProblem}
+}
+
+// around bounds how long an operation runs and how many subscriptions one
+// connection holds.
+func around(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
+		ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+		responses := next(ctx)
+		return func(inner context.Context) *graphql.Response {
+			defer cancel()
+			bounded, stop := context.WithTimeout(inner, operationTimeout)
+			defer stop()
+			return responses(bounded)
+		}
+	}
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		if c.subscriptions.Add(1) > maxSubscriptions {
+			c.subscriptions.Add(-1)
+			return graphql.OneShot(&graphql.Response{Errors: []*graphqlError{present(ctx, problem.New(problem.TooManySubscriptions))}})
+		}
+		context.AfterFunc(ctx, func() { c.subscriptions.Add(-1) })
+	}
+	return next(ctx)
+}
+
+// entrance looks at a request before GraphQL does: its kind, its size and its
+// shape. What passes is one operation as a JSON object.
+type entrance struct {
+	next         http.Handler
+	open         *connections
+	writeProblem func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "" {
+		if !strings.Contains(r.Header.Get("Sec-WebSocket-Protocol"), subprotocol) {
+			e.writeProblem(w, r, problem.New(problem.QueryInvalid))
+			return
+		}
+		e.next.ServeHTTP(w, r)
+		return
+	}
+	body, err := readOperation(r)
+	if err != nil {
+		e.writeProblem(w, r, err)
+		return
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		key := connectionOwner(r.Context())
+		if !e.open.enter(key) {
+			e.writeProblem(w, r, problem.New(problem.TooManySubscriptions))
+			return
+		}
+		defer e.open.leave(key)
+		ctx, cancel := untilDone(r.Context())
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	e.next.ServeHTTP(w, r)
+}
+
+// readOperation refuses everything but one operation as a JSON object (T27).
+func readOperation(r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost {
+		return nil, problem.New(problem.MethodNotAllowed)
+	}
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset := strings.ToLower(parameters["charset"]); err != nil || kind != "application/json" || (charset != "" && charset != "utf-8") {
+		return nil, problem.New(problem.UnsupportedType)
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, problem.Wrap(problem.BadInput, err)
+	}
+	if len(body) > maxBody {
+		return nil, problem.New(problem.TooLarge)
+	}
+	var shape struct {
+		Query         *string        `json:"query"`
+		OperationName *string        `json:"operationName"`
+		Variables     map[string]any `json:"variables"`
+		Extensions    map[string]any `json:"extensions"`
+	}
+	if json.Unmarshal(body, &shape) != nil || shape.Query == nil || *shape.Query == "" {
+		return nil, problem.New(problem.QueryInvalid)
+	}
+	return body, nil
+}
+
+// connections counts what each owner holds open.
+type connections struct {
+	mu   sync.Mutex
+	open map[string]int
+}
+
+type connection struct {
+	owner         string
+	subscriptions atomic.Int64
+}
+
+type connectionKey struct{}
+
+func (c *connections) enter(owner string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := maxConnections
+	if owner == "" {
+		limit = maxAnonymous
+	}
+	if c.open[owner] >= limit {
+		return false
+	}
+	c.open[owner]++
+	return true
+}
+
+func (c *connections) leave(owner string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[owner]--; c.open[owner] <= 0 {
+		delete(c.open, owner)
+	}
+}
+
+func connectionOwner(ctx context.Context) string {
+	a := actorOf(ctx)
+	if a.Login != "" {
+		return a.Login
+	}
+	return a.ID
+}
+
+// begin is connection_init: it names the page, whose cookie came with the
+// upgrade. A refused one is closed with 4401 or 4429, so that clients do not
+// try again at once.
+func (c *connections) begin(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+	v := visitorOf(ctx)
+	v.SetCookie = nil
+	if language := payload.GetString("language"); language == "ja" || language == "en" {
+		v.Language = language
+	}
+	actor, err := v.Recognise(ctx, payload.GetString("Genba-Actor"))
+	if err != nil {
+		p := problem.Of(err)
+		return closing(ctx, 4401, string(p.Reason())), nil, p
+	}
+	v.Actor = actor
+	ctx = WithVisitor(ctx, v)
+	conn := &connection{owner: connectionOwner(ctx)}
+	if !c.enter(conn.owner) {
+		p := problem.New(problem.TooManySubscriptions)
+		return closing(ctx, 4429, string(p.Reason())), nil, p
+	}
+	ctx = context.WithValue(ctx, connectionKey{}, conn)
+	ctx, cancel := untilDone(ctx)
+	context.AfterFunc(ctx, cancel)
+	return ctx, nil, nil
+}
+
+func closing(ctx context.Context, code int, reason string) context.Context {
+	return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, reason), code)
+}
+
+func (c *connections) end(ctx context.Context) {
+	if conn, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		c.leave(conn.owner)
+	}
+}
+
+// untilDone ends a long-lived request with the server.
+func untilDone(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := visitorOf(ctx).Done
+	if done == nil {
+		return ctx, cancel
+	}
+	go func() {
+		select {
+		case <-done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"genba/server/problem"
+)
+
+const (
+	expireEvery = time.Second
+	purgeEvery  = 5 * time.Second // due files go within a minute (第6の4)
+	minute      = time.Minute
+	sweepEvery  = time.Hour
+)
+
+// jobs are what runs beside the requests, each until its context ends.
+func (a *App) jobs() []func(context.Context) {
+	return []func(context.Context){
+		a.Notify.Run,
+		a.Evidence.Run,
+		a.every("expire links", expireEvery, func(ctx context.Context) error { _, err := a.Cases.ExpireDue(ctx); return err }),
+		a.every("purge", purgeEvery, a.purge),
+		a.every("anchor clock", minute, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
+		a.every("close viewings", minute, a.Evidence.CloseExpired),
+		a.every("summarise refusals", minute, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
+		a.every("sweep link keys", sweepEvery, a.Cases.SweepLinkKeys),
+	}
+}
+
+func (a *App) purge(ctx context.Context) error {
+	report, err := a.Evidence.Purge(ctx)
+	if report.Purged > 0 || report.Failed > 0 || report.Cases > 0 {
+		a.log.InfoContext(ctx, "purged", "due", report.Due, "purged", report.Purged, "failed", report.Failed, "orphans", report.Orphans, "cases", report.Cases)
+	}
+	if problem.Is(err, problem.ClockDoubted) {
+		return nil // journaled as an alarm; overdue files are withheld meanwhile
+	}
+	return err
+}
+
+// every runs a job at once and then again and again. A failure is logged and
+// the next turn tries anew.
+func (a *App) every(what string, pause time.Duration, f func(context.Context) error) func(context.Context) {
+	return func(ctx context.Context) {
+		t := time.NewTicker(pause)
+		defer t.Stop()
+		for {
+			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				a.log.ErrorContext(ctx, what, "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+		}
+	}
+}
+
+// DueWork does at once what the jobs would do by and by: links that ran out,
+// files and facts that are due.
+func (a *App) DueWork(ctx context.Context) error {
+	if _, err := a.Cases.ExpireDue(ctx); err != nil {
+		return err
+	}
+	return a.purge(ctx)
+}

@@ -1,0 +1,204 @@
+package app
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/playground"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"genba/server/evidence"
+	"genba/server/problem"
+)
+
+// web holds the built pages, and a placeholder that stands before the first
+// build.
+//
+//go:embed all:web
+var web embed.FS
+
+// routes is every address that Genba answers.
+//
+//	/v                     the caller's page; the link's secret stands behind #
+//	/console, /console/…   the console
+//	/outbox, /outbox.json  sent messages, in demo mode only
+//	/graphql               GraphQL: POST, server-sent events, graphql-transport-ws
+//	/files/                tus 1.0, with a bearer of beginUpload or takeSnapshot
+//	/media/{id}            previews and video, with a grant of openMedia, Range
+//	/whip/{session}        WHIP (RFC 9725), with a bearer of publish
+//	/whep/{session}        WHEP, with a bearer of watch
+//	/healthz, /readyz      the process lives; it can work
+//	/metrics               Prometheus, for this machine only
+func (a *App) routes(api http.Handler) (http.Handler, error) {
+	pages, err := loadPages()
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /v", a.page(pages, "caller.html"))
+	mux.Handle("GET /console", a.page(pages, "console.html"))
+	mux.Handle("GET /console/", a.page(pages, "console.html"))
+	mux.Handle("GET /assets/", http.HandlerFunc(pages.asset))
+	mux.Handle("GET /{$}", http.RedirectHandler("/console", http.StatusSeeOther))
+	mux.Handle("/graphql", a.visitors(api))
+	mux.Handle(evidence.FilesPath, a.ours(a.Evidence.Files()))
+	mux.Handle(evidence.MediaPath, a.ours(a.Evidence.Media()))
+	mux.Handle("/whip/", a.ours(a.Live))
+	mux.Handle("/whep/", a.ours(a.Live))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", a.ready)
+	mux.Handle("GET /metrics", a.metrics())
+	if a.Config.Demo {
+		mux.Handle("GET /outbox", a.page(pages, "console.html"))
+		mux.HandleFunc("GET /outbox.json", a.outbox)
+	}
+	if a.Config.Dev {
+		graphiql := playground.Handler("Genba", "/graphql")
+		mux.HandleFunc("GET /graphiql", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Del("Content-Security-Policy") // a developer's page, with scripts from elsewhere
+			graphiql(w, r)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, problem.New(problem.NotFound)) })
+	return a.outermost(mux), nil
+}
+
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	if err := a.DB.Ping(r.Context()); err != nil {
+		writeProblem(w, r, problem.Wrap(problem.Unavailable, err))
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+func (a *App) metrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !loopback(hostOf(req.RemoteAddr)) || req.Header.Get("X-Forwarded-For") != "" {
+			writeProblem(w, req, problem.New(problem.NotFound))
+			return
+		}
+		h.ServeHTTP(w, req)
+	})
+}
+
+// outbox shows what demo mode would have sent.
+func (a *App) outbox(w http.ResponseWriter, r *http.Request) {
+	entries, err := a.Notify.Outbox(r.Context())
+	if err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(entries) // the reader may have left
+}
+
+// pages are the built files, compressed once.
+type pages map[string]*file
+
+type file struct {
+	kind        string
+	plain, gzip []byte
+}
+
+func loadPages() (pages, error) {
+	all := pages{}
+	err := fs.WalkDir(web, "web/dist", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := web.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		f := &file{kind: mime.TypeByExtension(path.Ext(name)), plain: data}
+		if strings.HasPrefix(f.kind, "text/") || strings.Contains(f.kind, "javascript") || strings.Contains(f.kind, "svg") || strings.Contains(f.kind, "json") {
+			var b bytes.Buffer
+			z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+			if err != nil {
+				return err
+			}
+			if _, err := z.Write(data); err != nil {
+				return err
+			}
+			if err := z.Close(); err != nil {
+				return err
+			}
+			f.gzip = b.Bytes()
+		}
+		all[strings.TrimPrefix(name, "web/dist/")] = f
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil // not built: every page says so
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read pages: %w", err)
+	}
+	return all, nil
+}
+
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.kind)
+	h.Set("Vary", "Accept-Encoding")
+	body := f.plain
+	if f.gzip != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = f.gzip
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+func (p pages) asset(w http.ResponseWriter, r *http.Request) {
+	f := p[strings.TrimPrefix(r.URL.Path, "/")]
+	if f == nil {
+		writeProblem(w, r, problem.New(problem.NotFound))
+		return
+	}
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // names carry a hash
+	f.serve(w, r)
+}
+
+// page serves one page. Reading it changes nothing, however often and by whom
+// (T05).
+func (a *App) page(p pages, name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := a.elsewhere(r); to != "" {
+			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+			return
+		}
+		f := p[name]
+		if f == nil {
+			http.Error(w, "The pages are not built: run `make build`.", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		f.serve(w, r)
+	})
+}
+
+// elsewhere sends a browser that came by another loopback name to the public
+// address, where cookies and camera work.
+func (a *App) elsewhere(r *http.Request) string {
+	public := strings.TrimPrefix(a.URL(), "http://")
+	if public == a.URL() || r.Host == public || !loopback(hostOf(r.Host)) {
+		return ""
+	}
+	return a.URL() + r.URL.Path
+}

@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"genba/policy"
+	"genba/server/evidence"
+	"genba/server/identity"
+	"genba/server/journal"
+	"genba/server/live"
+	"genba/server/problem"
+)
+
+// streams stands between live, which knows session ids and peers as text, and
+// the rooms that know what they mean. A publisher's peer is its phone's id; a
+// viewer's is LOGIN/VIEWING.
+type streams struct {
+	a      *App
+	events chan live.Event
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	viewers map[string]bool
+}
+
+const (
+	maxEvents    = 4096
+	eventTimeout = 10 * time.Second
+)
+
+func newStreams(a *App) *streams {
+	s := &streams{a: a, events: make(chan live.Event, maxEvents), ended: make(chan struct{}), viewers: map[string]bool{}}
+	go s.note()
+	return s
+}
+
+// authorize says who holds a bearer for WHIP or WHEP, asked anew each time.
+func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, session string) (live.Peer, error) {
+	use := identity.UsePublish
+	if verb == live.Watch {
+		use = identity.UseWatch
+	}
+	b, err := s.a.bearers.Open(token, use)
+	if err != nil {
+		return live.Peer{}, err
+	}
+	if b.Session != session {
+		return live.Peer{}, problem.New(problem.BearerInvalid)
+	}
+	if verb == live.Publish {
+		_, err := s.a.Cases.Welcome(ctx, b.Actor)
+		return live.Peer{ID: b.Actor.ID, Until: b.Until}, err
+	}
+	actor, err := s.a.People.StillSignedIn(ctx, b.Actor.Login)
+	if err != nil {
+		return live.Peer{}, err
+	}
+	if !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
+		return live.Peer{}, problem.New(problem.Forbidden)
+	}
+	k, err := s.a.Cases.Session(ctx, actor.Agency, session)
+	if err != nil {
+		return live.Peer{}, err
+	}
+	if k.State.Over() {
+		return live.Peer{}, problem.New(problem.SessionEnded)
+	}
+	return live.Peer{ID: actor.Login + "/" + b.Object, Until: b.Until}, nil
+}
+
+func (s *streams) accept(ctx context.Context, _, peer string) error { return s.a.Cases.AcceptLive(ctx, peer) }
+
+// recorded hands live's fragments to evidence.
+type recorded struct{ *evidence.Recording }
+
+func (r recorded) Append(f live.Fragment) error { return r.Recording.Append(evidence.Fragment(f)) }
+
+func (s *streams) record(ctx context.Context, session, peer string, t live.Track) (live.Recording, error) {
+	actor, err := s.a.Cases.PhoneActor(ctx, peer)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.a.Evidence.Record(ctx, actor, session, t.ContentType)
+	if err != nil {
+		return nil, err
+	}
+	return recorded{r}, nil
+}
+
+// recordingHead makes the front of a recording that makes it seekable.
+func recordingHead(contentType string, init []byte, fragments []evidence.FragmentInfo) ([]byte, error) {
+	info := make([]live.FragmentInfo, len(fragments))
+	for i, f := range fragments {
+		info[i] = live.FragmentInfo{Size: f.Size, Key: f.Key, Start: f.Start, Duration: f.Duration}
+	}
+	return live.Head(contentType, init, info)
+}
+
+// observe takes an event without holding live up. A full queue loses events of
+// display only: what was received is recorded elsewhere.
+func (s *streams) observe(e live.Event) {
+	select {
+	case s.events <- e:
+	default:
+		s.a.log.Error("live events are not keeping up", "kind", e.Kind)
+	}
+}
+
+var journalled = map[live.EventKind]journal.Type{
+	live.Connected: journal.LiveStarted, live.Stalled: journal.LiveStalled, live.Resumed: journal.LiveResumed,
+	live.Ended: journal.LiveEnded, live.Unrecorded: journal.LiveUnrecorded,
+}
+
+// note writes what live saw, in order.
+func (s *streams) note() {
+	defer close(s.ended)
+	for e := range s.events {
+		ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+		var err error
+		switch e.Kind {
+		case live.ViewerJoined:
+			s.mu.Lock()
+			s.viewers[e.Peer] = true
+			s.mu.Unlock()
+		case live.ViewerLeft:
+			s.mu.Lock()
+			delete(s.viewers, e.Peer)
+			s.mu.Unlock()
+			_, viewing, _ := strings.Cut(e.Peer, "/")
+			err = s.a.Evidence.CloseViewing(ctx, viewing)
+		default:
+			sending := e.Kind == live.Connected || e.Kind == live.Resumed || e.Kind == live.Unrecorded
+			err = s.a.Cases.SetLive(ctx, e.Session, sending, journalled[e.Kind], e.Peer)
+		}
+		cancel()
+		if err != nil {
+			s.a.log.Error("note live event", "kind", e.Kind, "error", err)
+		}
+	}
+}
+
+func (s *streams) stop() {
+	close(s.events)
+	<-s.ended
+}
+
+// over cuts a session that accepts nothing more, and seals what was part-way.
+func (s *streams) over(session string) {
+	s.a.afterCommit("cut session", func(ctx context.Context) error {
+		s.a.Live.Close(session)
+		return s.a.Evidence.OnSessionEnded(ctx, session)
+	})
+}
+
+// cut puts one phone out.
+func (s *streams) cut(phone string) {
+	s.a.afterCommit("cut phone", func(context.Context) error {
+		s.a.Live.CutPeer(phone)
+		s.a.Evidence.OnPhoneCut(phone)
+		return nil
+	})
+}
+
+// CutPeer ends everything that a sign-in watches.
+func (s *streams) CutPeer(login string) {
+	s.mu.Lock()
+	var cut []string
+	for v := range s.viewers {
+		if strings.HasPrefix(v, login+"/") {
+			cut = append(cut, v)
+		}
+	}
+	s.mu.Unlock()
+	for _, v := range cut {
+		s.a.Live.CutPeer(v)
+	}
+}
