@@ -118,7 +118,7 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 		}
 		occupied := false
 		for _, other := range phones {
-			occupied = occupied || other.State == Bound
+			occupied = occupied || other.BoundAt != nil // also by one that was put out since
 		}
 		switch {
 		case s.State.Over() || now.State != LinkLive:
