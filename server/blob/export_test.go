@@ -5,12 +5,24 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 )
 
 // FailSync makes every later sync of the store's files fail.
 func (s *Store) FailSync() {
 	s.sync = func(*os.File) error { return errors.New("disk says no") }
 }
+
+// FillDisk lets every later write stop after so many bytes.
+func (s *Store) FillDisk(bytes int) {
+	s.write = func(f *os.File, b []byte, at int64) (int, error) {
+		n, err := f.WriteAt(b[:min(len(b), bytes)], at)
+		return n, errors.Join(err, syscall.ENOSPC)
+	}
+}
+
+// FreeDisk undoes FillDisk.
+func (s *Store) FreeDisk() { s.write = (*os.File).WriteAt }
 
 // HealSync undoes FailSync.
 func (s *Store) HealSync() { s.sync = fdatasync }

@@ -40,8 +40,9 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("blob: segment %d is 
 
 // Store is a folder of sealed files. It is safe for concurrent use.
 type Store struct {
-	dir  string
-	sync func(*os.File) error
+	dir   string
+	write func(f *os.File, b []byte, at int64) (int, error)
+	sync  func(*os.File) error
 
 	mu      sync.Mutex
 	stopped map[string]bool
@@ -53,7 +54,7 @@ func OpenStore(dir string) (*Store, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{dir: dir, sync: fdatasync, stopped: map[string]bool{}}, nil
+	return &Store{dir: dir, write: (*os.File).WriteAt, sync: fdatasync, stopped: map[string]bool{}}, nil
 }
 
 func fdatasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
@@ -213,7 +214,7 @@ func (f *File) Append(data, meta []byte) error {
 	if err != nil {
 		return fmt.Errorf("append segment: %w", err)
 	}
-	if _, err := f.f.WriteAt(frame, f.at.file); err != nil {
+	if _, err := f.store.write(f.f, frame, f.at.file); err != nil {
 		if cut := f.f.Truncate(f.at.file); cut != nil {
 			f.stop()
 			err = errors.Join(err, cut)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -156,6 +157,29 @@ func TestFile(t *testing.T) {
 		defer r.Close()
 		require.EqualValues(t, 3, r.Size())
 		require.Equal(t, f.Chain(), r.Chain())
+	})
+	t.Run("a full disk leaves the file as it was, and it goes on when there is room", func(t *testing.T) {
+		store, key, path := openStore(t)
+		f, err := store.Create(name, key)
+		require.NoError(t, err)
+		require.NoError(t, f.Append([]byte("one"), nil))
+		before, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, room := range []int{0, 1, 100, 200} {
+			store.FillDisk(room)
+			require.ErrorIs(t, f.Append([]byte("two"), nil), syscall.ENOSPC)
+			after, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, before, after)
+		}
+		store.FreeDisk()
+		require.NoError(t, f.Append([]byte("two"), nil))
+		require.NoError(t, f.Close())
+		r, err := store.Reader(name, key)
+		require.NoError(t, err)
+		defer r.Close()
+		require.NoError(t, r.Verify())
+		require.EqualValues(t, 6, r.Size())
 	})
 	t.Run("removed is gone, twice is no error, names are walked", func(t *testing.T) {
 		store, key, path := openStore(t)

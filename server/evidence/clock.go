@@ -57,6 +57,24 @@ func (e *Evidence) latest() time.Time {
 	return later(at, now)
 }
 
+// believedAt corrects a reading of the wall clock that has left the boot clock
+// since this boot's anchor: what is acquired while the clock is wrong gets the
+// due time that is right.
+func (e *Evidence) believedAt(wall time.Time) time.Time {
+	id, boot := e.DB.Clock.Boot()
+	e.clock.mu.Lock()
+	defer e.clock.mu.Unlock()
+	own := e.clock.own
+	if own == nil || own.BootID != id {
+		return later(wall, e.clock.floor)
+	}
+	reckoned := own.Wall.Add(boot - time.Duration(own.BootNs))
+	if wall.Sub(reckoned).Abs() <= clockTolerance {
+		return wall
+	}
+	return database.Instant(reckoned)
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -35,6 +35,8 @@ type content struct {
 	Kind          Kind
 	Width, Height int
 	Duration      time.Duration
+	// Created is what a video says of the time it was begun; zero if nothing.
+	Created time.Time
 	// Previewable says that the picture is one we decode.
 	Previewable bool
 }
@@ -97,7 +99,7 @@ func inspect(r io.ReaderAt, size int64) (content, error) {
 		if err != nil {
 			return content{}, err
 		}
-		c.Width, c.Height, c.Duration = shape.width, shape.height, shape.duration
+		c.Width, c.Height, c.Duration, c.Created = shape.width, shape.height, shape.duration, shape.created
 	}
 	return c, nil
 }

@@ -28,6 +28,7 @@ func ftyp(brand string) []byte { return box("ftyp", []byte(brand), make([]byte, 
 
 func mvhd(scale, duration uint32) []byte {
 	b := make([]byte, 100)
+	binary.BigEndian.PutUint32(b[4:], 2_082_844_800+1_795_403_910) // 2026-11-23T02:58:30Z
 	binary.BigEndian.PutUint32(b[12:], scale)
 	binary.BigEndian.PutUint32(b[16:], duration)
 	return box("mvhd", b)
@@ -61,6 +62,8 @@ func cluster(n int) []byte {
 	return ebml(0x1F43B675, ebml(0xE7, []byte{0}), ebml(0xA3, make([]byte, n)))
 }
 
+var filmed = time.Unix(1_795_403_910, 0).UTC()
+
 func TestInspectAccepts(t *testing.T) {
 	webp, err := base64.StdEncoding.DecodeString("UklGRiQAAABXRUJQVlA4IBgAAAAwAQCdASoBAAEAAgA0JaQAA3AA/vuUAAA=")
 	require.NoError(t, err)
@@ -73,9 +76,9 @@ func TestInspectAccepts(t *testing.T) {
 		"webp":                {webp, evidence.Content{Type: "image/webp", Kind: evidence.KindPhoto, Width: 1, Height: 1, Previewable: true}},
 		"heic, kept inert":    {append(ftyp("heic"), box("meta", make([]byte, 20))...), evidence.Content{Type: "image/heic", Kind: evidence.KindPhoto}},
 		"avif, kept inert":    {append(ftyp("avif"), box("meta", make([]byte, 20))...), evidence.Content{Type: "image/avif", Kind: evidence.KindPhoto}},
-		"mp4":                 {mp4Of("isom", 5000), evidence.Content{Type: "video/mp4", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond}},
-		"quicktime":           {mp4Of("qt  ", 5000), evidence.Content{Type: "video/quicktime", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond}},
-		"3gpp":                {mp4Of("3gp4", 5000), evidence.Content{Type: "video/3gpp", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond}},
+		"mp4":                 {mp4Of("isom", 5000), evidence.Content{Type: "video/mp4", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond, Created: filmed}},
+		"quicktime":           {mp4Of("qt  ", 5000), evidence.Content{Type: "video/quicktime", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond, Created: filmed}},
+		"3gpp":                {mp4Of("3gp4", 5000), evidence.Content{Type: "video/3gpp", Kind: evidence.KindVideo, Width: 1280, Height: 720, Duration: 2500 * time.Millisecond, Created: filmed}},
 		"webm":                {webmOf(cluster(100), cluster(200)), evidence.Content{Type: "video/webm", Kind: evidence.KindVideo, Duration: 1500 * time.Millisecond}},
 		"huge picture, inert": {pngHeader(30000, 30000), evidence.Content{Type: "image/png", Kind: evidence.KindPhoto, Width: 30000, Height: 30000}},
 	} {

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"genba/policy"
 	"genba/server/blob"
@@ -93,6 +94,8 @@ type Evidence struct {
 
 	clock clockState
 	sweep sweepState
+	// stale says that deleted rows may still stand in the write-ahead log.
+	stale atomic.Bool
 }
 
 // New builds the room.

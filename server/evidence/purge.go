@@ -103,12 +103,34 @@ func (e *Evidence) Purge(ctx context.Context) (PurgeReport, error) {
 	for _, step := range []func(context.Context, time.Time, *PurgeReport) error{e.purgeKeys, e.purgeFiles, e.sweepOrphans, e.eraseCases} {
 		failures = errors.Join(failures, step(ctx, now, &rep))
 	}
-	if e.DB.Dialect == database.SQLite && (rep.Purged > 0 || rep.Cases > 0) {
-		if _, err := e.DB.SQL().ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-			failures = errors.Join(failures, fmt.Errorf("truncate write-ahead log: %w", err))
-		}
+	if rep.Purged > 0 || rep.Cases > 0 {
+		e.stale.Store(true)
 	}
-	return rep, failures
+	return rep, errors.Join(failures, e.truncateLog(ctx))
+}
+
+// truncateLog makes SQLite forget what its write-ahead log still holds of
+// deleted rows. Where a reader is in the way the next purge tries again.
+func (e *Evidence) truncateLog(ctx context.Context) error {
+	if e.DB.Dialect != database.SQLite || !e.stale.Load() {
+		return nil
+	}
+	var busy, pages, moved int
+	if err := e.DB.SQL().QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved); err != nil {
+		return fmt.Errorf("truncate write-ahead log: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("truncate write-ahead log: readers are in the way")
+	}
+	e.stale.Store(false)
+	return nil
+}
+
+// HasDue tells whether a file is due that is not yet gone, so that Purge need
+// not walk the store every few seconds to be in time.
+func (e *Evidence) HasDue(ctx context.Context) (bool, error) {
+	due, err := e.PurgeDue(ctx, 1)
+	return len(due) > 0, err
 }
 
 // purgeKeys destroys the keys of all days that have begun.

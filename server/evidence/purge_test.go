@@ -287,6 +287,30 @@ func TestClockStepsDestroyNothingEarly(t *testing.T) {
 	})
 }
 
+func TestWhatComesWhileTheClockIsWrongIsDueInTime(t *testing.T) {
+	for name, years := range map[string]int{"ten years back": -10, "ten years on": 10} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *scene) {
+				clock := dbtest.ClockOf(s.db)
+				s.upload(photoOf(t, 20_000)) // binds the phone: what follows depends on nothing else
+				data := mp4Of("isom", 1000)
+				u, err := s.Begin(s.ctx(), s.phone, evidence.BeginUpload{Kind: evidence.KindVideo, Capture: evidence.CaptureNow, Size: int64(len(data))})
+				require.NoError(t, err)
+				require.Equal(t, http.StatusCreated, s.create(u).status)
+				clock.Advance(24 * time.Hour)
+				right := clock.Now()
+				clock.SetWall(right.AddDate(years, 0, 0))
+				again, err := s.Begin(s.ctx(), s.phone, evidence.BeginUpload{Resume: u.File.ID, Kind: evidence.KindVideo, Capture: evidence.CaptureNow, Size: int64(len(data))})
+				require.NoError(t, err)
+				require.EqualValues(t, len(data), s.patch(again, 0, data).offset)
+				m := s.row(u.File.ID)
+				require.True(t, m.AcquiredAt.Equal(right), "%s", m.AcquiredAt)
+				require.Equal(t, "2026-12-02", m.DueDay)
+			})
+		})
+	}
+}
+
 func TestCaseFactsGoWithTheLastDueTime(t *testing.T) {
 	each(t, func(t *testing.T, s *scene) {
 		s.uploadVideo(mp4Of("isom", 1000))

@@ -132,7 +132,10 @@ func (r *Recording) Append(f Fragment) error {
 }
 
 func (r *Recording) append(f Fragment) error {
-	if len(f.Data) == 0 || len(f.Data) > maxFragment {
+	if len(f.Data) == 0 {
+		return problem.New(problem.BadInput)
+	}
+	if len(f.Data) > maxFragment {
 		return problem.New(problem.TooLarge)
 	}
 	if err := r.e.admit(); err != nil {
@@ -218,7 +221,7 @@ func (r *Recording) Close() error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed = true
-		r.at = r.e.DB.Now()
+		r.at = r.e.believedAt(r.e.DB.Now())
 	}
 	r.heads.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWait)
@@ -322,14 +325,15 @@ func played(fragments []FragmentInfo) []FragmentInfo {
 // pin is a recording as one Viewing sees it: it does not grow while it is
 // looked at, so that places in it stay where they are.
 type pin struct {
+	expires   time.Time
 	head      []byte
 	fragments []FragmentInfo
 }
 
 // pinned answers how a Viewing sees a recording, open or sealed.
-func (e *Evidence) pinned(viewing string, open func() (*pin, error)) (*pin, error) {
+func (e *Evidence) pinned(v *Viewing, open func() (*pin, error)) (*pin, error) {
 	e.mu.Lock()
-	p := e.pins[viewing]
+	p := e.pins[v.ID]
 	e.mu.Unlock()
 	if p != nil {
 		return p, nil
@@ -340,10 +344,17 @@ func (e *Evidence) pinned(viewing string, open func() (*pin, error)) (*pin, erro
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if first := e.pins[viewing]; first != nil {
+	if first := e.pins[v.ID]; first != nil {
 		return first, nil
 	}
-	e.pins[viewing] = p
+	now := e.DB.Now()
+	for id, old := range e.pins {
+		if !now.Before(old.expires) {
+			delete(e.pins, id)
+		}
+	}
+	p.expires = v.ExpiresAt
+	e.pins[v.ID] = p
 	return p, nil
 }
 

@@ -77,7 +77,7 @@ func (e *Evidence) seal(ctx context.Context, id string, f *blob.File, key *blob.
 func (e *Evidence) fill(tx *database.Tx, m *MediaFile, f *blob.File, key *blob.Key, s sealing) error {
 	at := s.at
 	if at.IsZero() {
-		at = tx.Now
+		at = e.believedAt(tx.Now)
 	}
 	sources, err := sourceDues(tx.DB, m.SourceIDs)
 	if err != nil {

@@ -185,7 +185,7 @@ func (e *Evidence) body(v *Viewing, m *MediaFile, what shown) (body io.ReaderAt,
 		}
 		return e.recorded(v, r, func() (*pin, error) {
 			head, err := e.head(m, r, fragments)
-			return &pin{head, fragments}, err
+			return &pin{head: head, fragments: fragments}, err
 		})
 	}
 	if m.State == Receiving {
@@ -218,13 +218,13 @@ func (e *Evidence) body(v *Viewing, m *MediaFile, what shown) (body io.ReaderAt,
 			return nil, err
 		}
 		head, err := e.readHead(m, key)
-		return &pin{head, fragments}, err
+		return &pin{head: head, fragments: fragments}, err
 	})
 }
 
 // recorded is a recording as the Viewing sees it; r is closed on an error.
 func (e *Evidence) recorded(v *Viewing, r *blob.Reader, open func() (*pin, error)) (io.ReaderAt, int64, *blob.Reader, error) {
-	p, err := e.pinned(v.ID, open)
+	p, err := e.pinned(v, open)
 	if err != nil {
 		return nil, 0, nil, errors.Join(err, r.Close())
 	}

@@ -194,7 +194,7 @@ func (e *Evidence) recoverRecording(ctx context.Context, m *MediaFile) error {
 	if err = errors.Join(err, reader.Close()); err != nil {
 		return err
 	}
-	var at time.Time
+	at := m.CreatedAt
 	for _, i := range fragments {
 		at = later(at, database.Instant(i.Wall))
 	}

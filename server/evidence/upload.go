@@ -59,6 +59,18 @@ func (e *Evidence) Begin(ctx context.Context, actor policy.Actor, in BeginUpload
 	if actor.Session == "" {
 		return nil, problem.New(problem.Forbidden)
 	}
+	u, err := e.beginUpload(ctx, actor, in)
+	var refusal *problem.Error
+	if errors.As(err, &refusal) {
+		return nil, errors.Join(err, e.Journal.Refuse(ctx, journal.Entry{
+			Agency: actor.Agency, Actor: actor, Type: journal.UploadRefused, SessionID: actor.Session,
+			Subject: journal.Subject{Kind: policy.Session, ID: actor.Session}, Payload: map[string]any{"reason": refusal.Reason(), "declared": in.Size},
+		}))
+	}
+	return u, err
+}
+
+func (e *Evidence) beginUpload(ctx context.Context, actor policy.Actor, in BeginUpload) (*Upload, error) {
 	if in.Kind != KindPhoto && in.Kind != KindVideo || in.Capture != CaptureNow && in.Capture != CaptureBefore {
 		return nil, problem.New(problem.BadInput)
 	}
@@ -142,7 +154,7 @@ func (e *Evidence) insert(ctx context.Context, actor policy.Actor, m *MediaFile,
 		if err := quota(tx.DB, m); err != nil {
 			return err
 		}
-		m.CreatedAt = tx.Now
+		m.CreatedAt = e.believedAt(tx.Now)
 		if err := tx.Create(m).Error; err != nil {
 			return fmt.Errorf("store media file: %w", err)
 		}
@@ -394,6 +406,10 @@ func (r *receiving) inspect() (content, *CaptureMetadata, error) {
 		return content{}, nil, problem.New(problem.UnsupportedType)
 	}
 	meta := readMetadata(newSection(reader), c.Type)
+	if !c.Created.IsZero() {
+		taken := c.Created.Format(time.RFC3339)
+		meta.CapturedAt, meta.TakenAt, meta.ZoneKnown = &c.Created, &taken, true
+	}
 	return c, &meta, nil
 }
 

@@ -114,6 +114,7 @@ func TestUploadRefusals(t *testing.T) {
 			}
 			_, err := s.Begin(s.ctx(), s.dispatcher, photo)
 			requireProblem(t, err, problem.Forbidden)
+			require.Len(t, s.entries(journal.UploadRefused), 5, "a known phone's refusals are journaled")
 		})
 		t.Run("more than the session may send", func(t *testing.T) {
 			_, phone := s.join(s.newSession())
@@ -342,6 +343,9 @@ func TestSnapshot(t *testing.T) {
 	each(t, func(t *testing.T, s *scene) {
 		source := s.upload(photoOf(t, 20_000))
 		dbtest.ClockOf(s.db).Advance(3 * 24 * time.Hour)
+		var err error
+		_, s.dispatcher, err = s.identity.SignIn(s.ctx(), "fukushima", "sato", password) // the next shift
+		require.NoError(t, err)
 		data := jpegOf(t, 40, 30)
 		u, err := s.BeginSnapshot(s.ctx(), s.dispatcher, s.session.ID, []string{source.ID}, int64(len(data)))
 		require.NoError(t, err)

@@ -18,12 +18,15 @@ const (
 	maxBoxDepth = 8
 	// maxDuration is the longest length that is believed.
 	maxDuration = 7 * 24 * time.Hour
+	// macEpoch is the seconds from 1904, where these files count from, to 1970.
+	macEpoch = 2_082_844_800
 )
 
 // movie is what the boxes of a video say of it.
 type movie struct {
 	width, height int
 	duration      time.Duration
+	created       time.Time
 }
 
 func broken(format string, args ...any) error {
@@ -135,11 +138,16 @@ func (w *boxWalk) movieHeader(at, size int64) error {
 	if err := readAt(w.r, b[:], at); err != nil {
 		return err
 	}
+	created := uint64(binary.BigEndian.Uint32(b[4:]))
 	scale, duration := uint64(binary.BigEndian.Uint32(b[12:])), uint64(binary.BigEndian.Uint32(b[16:]))
 	unknown := duration == math.MaxUint32
 	if b[0] == 1 {
+		created = binary.BigEndian.Uint64(b[4:])
 		scale, duration = uint64(binary.BigEndian.Uint32(b[20:])), binary.BigEndian.Uint64(b[24:])
 		unknown = duration == math.MaxUint64
+	}
+	if created > macEpoch && created < macEpoch+math.MaxUint32 {
+		w.movie.created = time.Unix(int64(created-macEpoch), 0).UTC()
 	}
 	if scale != 0 && !unknown {
 		w.movie.duration = believable(float64(duration) / float64(scale))
