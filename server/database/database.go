@@ -152,7 +152,8 @@ type Tx struct {
 func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var done *Tx
 	err := db.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error {
-		tx := &Tx{DB: g, Now: db.Now(), db: db, values: map[any]any{}}
+		inside := context.WithValue(ctx, snapshotKey{db}, g)
+		tx := &Tx{DB: g.WithContext(inside), Now: db.Now(), db: db, values: map[any]any{}}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -172,6 +173,10 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	return nil
 }
+
+// Context is for reads of other rooms within the transaction: they see what it
+// wrote, and need no second connection while it holds one.
+func (tx *Tx) Context() context.Context { return tx.Statement.Context }
 
 // BeforeCommit adds a statement to the end of the transaction.
 func (tx *Tx) BeforeCommit(f func() error) { tx.before = append(tx.before, f) }
