@@ -3466,7 +3466,7 @@ type AgencyName @public {
 }
 
 "A person who signs in (第3, 第7)."
-type User @can(object: ME, action: READ) {
+type User @public {
   id: ID!
   userName: String!
   displayName: String!
