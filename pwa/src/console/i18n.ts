@@ -1,13 +1,5 @@
-import { createI18n, defineMessages } from '$lib/i18n.svelte';
+import { createI18n } from '$lib/i18n.svelte';
+import { messages } from './messages';
 
-const messages = defineMessages({
-  ja: {
-    title: '映像通報 指令台',
-  },
-  en: {
-    title: 'Video report console',
-  },
-});
-
-/** Every text of this page; see defineMessages. */
+/** The language of this page and its texts in it. */
 export const i18n = createI18n(messages);

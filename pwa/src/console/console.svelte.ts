@@ -1,0 +1,142 @@
+// What every page of the console shares: who is signed in, the line to the server, the clock, the board.
+import { createContext } from 'svelte';
+import type { ResultOf } from '$lib/api/graphql';
+import { Api } from '$lib/api/client';
+import { Refusal, Unreachable } from '$lib/api/refusal';
+import { Clock } from '$lib/ui/clock.svelte';
+import { Notices } from '$lib/ui/notices.svelte';
+import { Board } from './board/board.svelte';
+import { Connection } from './connection.svelte';
+import { i18n } from './i18n';
+import { meQuery, signOutMutation } from './operations';
+import { Router } from './router.svelte';
+
+/** Whoever is signed in, with the agency. */
+export type SignedIn = {
+  readonly agency: NonNullable<ResultOf<typeof meQuery>['me']>['agency'];
+  readonly user: NonNullable<NonNullable<ResultOf<typeof meQuery>['me']>['user']>;
+};
+
+/** Why the sign-in page is shown. */
+export type SignedOutReason = 'start' | 'expired' | 'left';
+
+/** The console: one for the page. */
+export class Console {
+  readonly clock = new Clock();
+  readonly connection = new Connection();
+  readonly router = new Router();
+  readonly notices = new Notices();
+  readonly api = new Api({
+    language: () => i18n.locale,
+    onSignedOut: () => this.#expire(),
+    onReach: (way, reached) => this.connection.note(way, reached, this.clock.now),
+    onServerTime: (server, ours) => this.clock.compare(server, ours),
+  });
+  #me = $state.raw<SignedIn | null>(null);
+  #asking = $state(true);
+  #unreachable = $state(false);
+  #signedOut = $state<SignedOutReason>('start');
+  #board = $state.raw<Board | null>(null);
+
+  /** Who is signed in; null while nobody is, or it is not known yet. */
+  get me(): SignedIn | null {
+    return this.#me;
+  }
+
+  /** Whether it is being asked who is signed in. */
+  get asking(): boolean {
+    return this.#asking;
+  }
+
+  /** Whether that could not be asked. */
+  get unreachable(): boolean {
+    return this.#unreachable;
+  }
+
+  /** Why nobody is signed in. */
+  get signedOut(): SignedOutReason {
+    return this.#signedOut;
+  }
+
+  /** The board of supervisors and dispatchers; a manager has none (第5の2). */
+  get board(): Board | null {
+    return this.#board;
+  }
+
+  /** Begins; the answer ends everything. */
+  start(): () => void {
+    const stops = [this.clock.start(), this.router.start()];
+    if (this.router.page.name !== 'outbox') {
+      void this.identify();
+    }
+    return () => {
+      stops.forEach((stop) => stop());
+      this.#leave();
+    };
+  }
+
+  /** Asks who is signed in. */
+  async identify(): Promise<void> {
+    this.#asking = true;
+    this.#unreachable = false;
+    try {
+      const { me } = await this.api.ask(meQuery, {});
+      if (me?.user) {
+        this.enter({ agency: me.agency, user: me.user });
+      }
+    } catch (error) {
+      this.#unreachable = error instanceof Unreachable;
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  /** Somebody has signed in. */
+  enter(me: SignedIn): void {
+    this.#leave();
+    this.#me = me;
+    if (me.user.role !== 'MANAGER') {
+      this.#board = new Board(this.api, me.user, () => this.clock.now);
+      this.#board.start();
+    }
+  }
+
+  /** Signs out. The server clears what the browser keeps for us. */
+  async signOut(): Promise<void> {
+    try {
+      await this.api.ask(signOutMutation, {});
+      this.#signedOut = 'left';
+      this.#leave();
+    } catch (error) {
+      this.notices.problem(this.sentence(error));
+    }
+  }
+
+  /** What to tell the reader of an error. */
+  sentence(error: unknown): string {
+    if (error instanceof Refusal && error.message !== '') {
+      return error.id && error.code === 'internal'
+        ? `${error.message} (${i18n.t.failed.number(error.id)})`
+        : error.message;
+    }
+    return error instanceof Unreachable ? i18n.t.failed.unreachable : i18n.t.failed.unknown;
+  }
+
+  #expire(): void {
+    if (this.#me) {
+      this.#signedOut = 'expired';
+      this.#leave();
+    }
+  }
+
+  #leave(): void {
+    this.#board?.stop();
+    this.#board = null;
+    this.#me = null;
+    this.connection.forgetSocket();
+    void this.api.close();
+  }
+}
+
+/** The console of the page a component stands in. */
+export const [useConsole, provideConsole] = createContext<Console>();
