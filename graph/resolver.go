@@ -91,6 +91,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	s.Use(guard{policy: r.Policy, dev: o.Dev})
 	s.AroundOperations(around)
 	s.AroundResponses(r.withLoaders)
+	s.AroundResponses(r.noteRefusals)
 	return &entrance{next: s, open: c, writeProblem: o.WriteProblem}
 }
 

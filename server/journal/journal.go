@@ -317,6 +317,30 @@ func (j *Journal) fill(q *gorm.DB, agency string, rows []Row) error {
 	return nil
 }
 
+// personal are the payload's fields that identify a caller. The rooms show them
+// through fields of their own, which know who may see them now.
+var personal = []string{"number", "email", "emailReason", "address", "place", "Place", "Notes", "notes"}
+
+// Shown is a payload without what identifies a caller.
+func Shown(payload []byte) (string, error) {
+	var said any
+	if err := json.Unmarshal(payload, &said); err != nil {
+		return "", fmt.Errorf("read payload: %w", err)
+	}
+	fields, ok := said.(map[string]any)
+	if !ok {
+		return string(payload), nil
+	}
+	for _, p := range personal {
+		delete(fields, p)
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return "", fmt.Errorf("show payload: %w", err)
+	}
+	return string(text), nil
+}
+
 // At is the newest place in the agency's journal and positions.
 func (j *Journal) At(ctx context.Context, agency string) (Cursor, error) {
 	q := j.db.Read(ctx)

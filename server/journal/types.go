@@ -79,6 +79,7 @@ const (
 	LiveUnrecorded Type = "LIVE_UNRECORDED"
 
 	// journal
+	RequestRefused     Type = "REQUEST_REFUSED" // whichever room refused it
 	RefusalsSummarised Type = "REFUSALS_SUMMARISED"
 )
 
@@ -93,5 +94,5 @@ var Types = []Type{
 	UploadBegun, UploadRefused, MediaReceived, MediaIncomplete, RecordingStarted, RecordingSealed, RecordingProgress,
 	PreviewMade, PreviewImpossible, ViewingOpened, ViewingClosed, MediaPurged, DueKeyDestroyed, PurgeFailed, ClockDoubted, ClockBelieved,
 	LiveStarted, LiveStalled, LiveResumed, LiveEnded, LiveUnrecorded,
-	RefusalsSummarised,
+	RequestRefused, RefusalsSummarised,
 }
