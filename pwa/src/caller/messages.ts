@@ -4,9 +4,8 @@ import { defineMessages } from '$lib/i18n.svelte';
 export const messages = defineMessages({
   ja: {
     title: '110番 映像通報',
-    language: 'ことば',
     wait: 'お待ちください…',
-    meter: (used: string, limit: string) => `送った量 ${used} ／ ${limit}まで`,
+    meter: (used: string, limit: string) => `送った量 ${used}／上限 ${limit}`,
     unreachable: '電波がとどいていません。自動でやりなおしています。',
     keepCall: '電話は、切らないでください。',
     danger: 'あぶないときは、撮らないで逃げてください',
@@ -81,14 +80,12 @@ export const messages = defineMessages({
         POSITION: '場所を知らせる',
       },
       others: 'ほかのやり方',
-      more: 'もっと送る',
       finish: '終わる',
       finishHint: 'ほかに送るものがないときに押してください。',
     },
     sent: {
       heading: '警察に届きました',
       count: (count: number) => `${count}件 届きました。`,
-      leftHeading: 'まだ届いていません',
       left: (count: number) => `まだ届いていません（残り${count}件）。この画面を閉じないでください`,
       title: '送ったもの',
       photo: (number: number) => `写真 ${number}`,
@@ -109,7 +106,7 @@ export const messages = defineMessages({
       title: 'いる場所',
       why: '場所がわかると、警察が早く着けます。',
       share: '場所を知らせる',
-      notNow: 'いまは知らせない',
+      notNow: 'いまはしない',
       asking: 'さがしています…',
       on: (metres: string) => `場所を知らせています（誤差 約${metres} m）`,
       lost: '場所がわかりません。空が見えるところへ動けるときは、動いてください。',
@@ -123,7 +120,6 @@ export const messages = defineMessages({
       what: 'つぎに、スマホが「位置情報を使ってよいか」と聞きます。「許可」を押してください。',
       allow: '場所を知らせる',
       asking: 'スマホの質問に「許可」を押してください。',
-      searching: '場所をさがしています…',
       deny: '知らせない',
     },
     whyCamera: {
@@ -135,6 +131,7 @@ export const messages = defineMessages({
       asking: 'スマホの質問に「許可」を押してください。',
     },
     dialog: {
+      pageSign: 'ぁあ',
       camera: 'カメラの使用',
       position: '位置情報の使用',
       allow: '許可',
@@ -173,6 +170,7 @@ export const messages = defineMessages({
     },
     browser: {
       appHeading: (app: string) => (app ? `${app}の中では、うまく送れないことがあります` : 'このアプリの中では、うまく送れないことがあります'),
+      otherwise: '開かないときは',
       storageHeading: 'このブラウザでは送れません',
       storage: 'シークレットモード（プライベート）のときは、ふつうの画面で開いてください。',
       liveHeading: 'このブラウザでは映像を見せられません',
@@ -225,9 +223,8 @@ export const messages = defineMessages({
   },
   en: {
     title: '110 video report',
-    language: 'Language',
     wait: 'Please wait…',
-    meter: (used: string, limit: string) => `Sent ${used} of at most ${limit}`,
+    meter: (used: string, limit: string) => `Sent ${used} of ${limit}`,
     unreachable: 'No network. We keep trying by ourselves.',
     keepCall: 'Please stay on the phone.',
     danger: 'If it is dangerous, do not film. Get away',
@@ -304,14 +301,12 @@ export const messages = defineMessages({
         POSITION: 'Send my location',
       },
       others: 'Other ways to help',
-      more: 'Send more',
       finish: 'Finish',
       finishHint: 'Press this when you have nothing more to send.',
     },
     sent: {
       heading: 'The police have it',
       count: (count: number) => (count === 1 ? '1 item has arrived.' : `${count} items have arrived.`),
-      leftHeading: 'Not there yet',
       left: (count: number) => `Not there yet (${count} left). Keep this page open`,
       title: 'What you sent',
       photo: (number: number) => `Photo ${number}`,
@@ -347,7 +342,6 @@ export const messages = defineMessages({
       what: 'Your phone will ask whether this page may use your location. Press “Allow”.',
       allow: 'Send my location',
       asking: 'Press “Allow” when your phone asks.',
-      searching: 'Searching for your location…',
       deny: 'Do not send it',
     },
     whyCamera: {
@@ -359,6 +353,7 @@ export const messages = defineMessages({
       asking: 'Press “Allow” when your phone asks.',
     },
     dialog: {
+      pageSign: 'aA',
       camera: 'Use your camera',
       position: 'Use your location',
       allow: 'Allow',
@@ -397,6 +392,7 @@ export const messages = defineMessages({
     },
     browser: {
       appHeading: (app: string) => (app ? `Sending may not work inside ${app}` : 'Sending may not work inside this app'),
+      otherwise: 'If it does not open',
       storageHeading: 'This browser cannot send',
       storage: 'If this is a private or incognito window, open the link in a normal one.',
       liveHeading: 'This browser cannot show live video',
