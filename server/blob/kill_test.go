@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -53,7 +54,7 @@ func appendForEver(dir string) error {
 		return err
 	}
 	f, err := store.Reopen(name, key)
-	if err == blob.ErrNotFound {
+	if errors.Is(err, blob.ErrNotFound) {
 		f, err = store.Create(name, key)
 	}
 	if err != nil {

@@ -41,6 +41,8 @@ type clockState struct {
 	floor time.Time
 	// own is this boot's anchor.
 	own *anchor
+	// doubted is what the last Anchor found.
+	doubted bool
 }
 
 // latest is the wall clock, but never earlier than what has passed already: a
@@ -97,6 +99,14 @@ func (e *Evidence) Anchor(ctx context.Context) (believed bool, err error) {
 		return false, fmt.Errorf("anchor clock: %w", err)
 	}
 	return believed, nil
+}
+
+// ClockInDoubt is what the last Anchor, or Purge, found: an alarm that stands
+// until the clock is believed again.
+func (e *Evidence) ClockInDoubt() bool {
+	e.clock.mu.Lock()
+	defer e.clock.mu.Unlock()
+	return e.clock.doubted
 }
 
 // ConfirmClock lets a manager say that the wall clock is right.
@@ -182,6 +192,7 @@ func (e *Evidence) empty(tx *database.Tx, anchors bool) (bool, error) {
 func (c *clockState) learn(own anchor, all []anchor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.doubted = own.Doubted
 	if !own.Wall.Equal(firstWall) {
 		c.own = &own
 	}

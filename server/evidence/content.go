@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/gabriel-vasile/mimetype"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // as above
 
 	"genba/server/problem"
 )
@@ -59,8 +59,6 @@ func sniff(head []byte) (string, error) {
 	}
 	return t, nil
 }
-
-func isVideo(contentType string) bool { return contentType[:6] == "video/" }
 
 // inspect reads the whole shape of a received file: type by content, dimensions
 // before any decoding, box sizes against the file's length. A file of a type we

@@ -134,7 +134,6 @@ type scene struct {
 	agency     *identity.Agency
 	dispatcher policy.Actor
 	supervisor policy.Actor
-	token      string
 	session    *cases.Session
 	phone      policy.Actor
 	server     *httptest.Server
@@ -170,7 +169,8 @@ func (s *scene) furnish() {
 func (s *scene) signIn(name string, role policy.Role) policy.Actor {
 	s.t.Helper()
 	_, err := s.identity.Register(s.ctx(), policy.SystemActor(), s.agency.ID, identity.NewUser{
-		UserName: name, DisplayName: name, Role: role, Password: password, PasswordReason: "test"})
+		UserName: name, DisplayName: name, Role: role, Password: password, PasswordReason: "test",
+	})
 	require.NoError(s.t, err)
 	_, actor, err := s.identity.SignIn(s.ctx(), "fukushima", name, password)
 	require.NoError(s.t, err)
@@ -184,7 +184,8 @@ func (s *scene) newSession() (*cases.Session, string) {
 	require.NoError(s.t, err)
 	checks := cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true}
 	session, _, err := s.cases.RequestVideo(s.ctx(), s.dispatcher, cases.Request{
-		CaseID: k.ID, Asked: cases.PhotoMode, Need: "事故の様子", Checks: checks, Number: "09012345678"})
+		CaseID: k.ID, Asked: cases.PhotoMode, Need: "事故の様子", Checks: checks, Number: "09012345678",
+	})
 	require.NoError(s.t, err)
 	var issued *cases.Issued
 	require.NoError(s.t, s.db.InTx(s.ctx(), func(tx *database.Tx) (err error) {
@@ -202,7 +203,8 @@ func (s *scene) join(session *cases.Session, secret string) (*cases.Session, pol
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	require.NoError(s.t, err)
 	_, token, err := s.cases.Join(s.ctx(), cases.Join{
-		Secret: secret, Agreed: true, Version: "2026-11", Language: "ja", PublicKey: base64.StdEncoding.EncodeToString(der)})
+		Secret: secret, Agreed: true, Version: "2026-11", Language: "ja", PublicKey: base64.StdEncoding.EncodeToString(der),
+	})
 	require.NoError(s.t, err)
 	actor, err := s.cases.Recognise(s.ctx(), token)
 	require.NoError(s.t, err)

@@ -129,6 +129,7 @@ func headName(m *MediaFile) string    { return blobName(m) + ".head" }
 func openKeyName(id string) string         { return openKeys + id }
 func dueKeyName(agency, day string) string { return dueKeys + agency + "/" + day }
 func blobNames(m *MediaFile) []string      { return []string{blobName(m), previewName(m), headName(m)} }
+
 func mediaOf(name string) (id string) {
 	id = name[strings.LastIndexByte(name, '/')+1:]
 	id, _, _ = strings.Cut(id, ".")

@@ -18,11 +18,12 @@ import (
 	"golang.org/x/image/draw"
 )
 
-const (
-	// PreviewArgument, as the only argument of the binary, makes it a preview
-	// worker: main calls PreviewMain and exits.
-	PreviewArgument = "preview-worker"
+// PreviewArgument is the only argument of a binary that shall be a preview
+// worker: main, and TestMain of whoever makes previews, then calls PreviewMain
+// and exits.
+const PreviewArgument = "preview-worker"
 
+const (
 	// previewSide bounds the longer side of a preview, in pixels.
 	previewSide = 2048
 	// previewQuality is the JPEG quality of a preview.

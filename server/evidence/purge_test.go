@@ -208,10 +208,12 @@ func TestClockInDoubt(t *testing.T) {
 			rows, err := s.journal.After(s.ctx(), journal.Installation, 0, journal.Filter{Types: []journal.Type{journal.ClockDoubted}}, 10)
 			require.NoError(t, err)
 			require.Len(t, rows, 1, "the alarm is given once")
+			require.True(t, s.ClockInDoubt(), "and stands")
 		})
 		t.Run("set right again it is believed again", func(t *testing.T) {
 			clock.SetWall(right)
 			s.purge()
+			require.False(t, s.ClockInDoubt())
 			require.False(t, s.gone(film.ID))
 			_, err := s.File(s.ctx(), s.dispatcher, film.ID)
 			require.NoError(t, err)

@@ -79,7 +79,8 @@ func TestUpload(t *testing.T) {
 		})
 		t.Run("names that lie, turn or are too long are kept harmless and nowhere in the clear", func(t *testing.T) {
 			u, err := s.Begin(s.ctx(), s.phone, evidence.BeginUpload{
-				Kind: evidence.KindPhoto, Capture: evidence.CaptureBefore, Size: 10, Name: "../canary\r\n\u202egpj.exe" + strings.Repeat("長", 5000)})
+				Kind: evidence.KindPhoto, Capture: evidence.CaptureBefore, Size: 10, Name: "../canary\r\n\u202egpj.exe" + strings.Repeat("長", 5000),
+			})
 			require.NoError(t, err)
 			name, err := s.Name(u.File)
 			require.NoError(t, err)
