@@ -103,8 +103,10 @@ func (r *Resolver) own(ctx context.Context, actor policy.Actor) (*model.OwnSessi
 	if err != nil {
 		return nil, err
 	}
-	o := &model.OwnSession{ID: s.ID, State: s.State, Asked: s.Asked, Phone: p, Over: s.State.Over(), Uploads: []*model.OwnUpload{},
-		Limit: int64(a.Settings.SessionMegabytes) << 20}
+	o := &model.OwnSession{
+		ID: s.ID, State: s.State, Asked: s.Asked, Phone: p, Over: s.State.Over(), Uploads: []*model.OwnUpload{},
+		Limit: int64(a.Settings.SessionMegabytes) << 20,
+	}
 	if o.Over {
 		o.EndReason = textOrNil(s.EndReason)
 	}
@@ -183,8 +185,10 @@ func (r *Resolver) openMedia(ctx context.Context, given string, purpose *evidenc
 	if err != nil {
 		return nil, err
 	}
-	return &model.OpenMediaPayload{URL: evidence.MediaPath + o.File.ID + "?grant=" + url.QueryEscape(o.Grant), ExpiresAt: o.ExpiresAt,
-		ContentType: o.ContentType, MediaFile: o.File, Viewing: o.Viewing}, nil
+	return &model.OpenMediaPayload{
+		URL: evidence.MediaPath + o.File.ID + "?grant=" + url.QueryEscape(o.Grant), ExpiresAt: o.ExpiresAt,
+		ContentType: o.ContentType, MediaFile: o.File, Viewing: o.Viewing,
+	}, nil
 }
 
 // hidden tells whether what a file says of itself is kept from the actor: it

@@ -23,7 +23,6 @@ type cohort[V any] struct {
 	mu       sync.Mutex
 	expected map[string]struct{}
 	got      map[string]V
-	err      error
 }
 
 func newCohort[V any](load func(ctx context.Context, keys []string) (map[string]V, error)) *cohort[V] {

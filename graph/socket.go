@@ -20,8 +20,6 @@ const (
 	maxMessage   = 64 << 10
 	writeTimeout = 10 * time.Second
 	readTimeout  = 60 * time.Second // pings come every 20 s, and are answered
-
-	closeSlow = 4408 // it did not read in time: subscribe again after the last cursor
 )
 
 // sockets accepts WebSockets for gqlgen: one subprotocol, and a reader who is

@@ -132,8 +132,12 @@ func (a *App) visitors(next http.Handler) http.Handler {
 			writeProblem(w, r, problem.New(problem.OriginRefused))
 			return
 		}
-		v := graph.Visitor{Actor: policy.Actor{Kind: policy.Nobody}, Language: language(r), Done: a.done,
-			Recognise: func(ctx context.Context, page string) (policy.Actor, error) { return a.recognise(ctx, page, cookies[page]) }}
+		v := graph.Visitor{
+			Actor: policy.Actor{Kind: policy.Nobody}, Language: language(r), Done: a.done,
+			Recognise: func(ctx context.Context, page string) (policy.Actor, error) {
+				return a.recognise(ctx, page, cookies[page])
+			},
+		}
 		if !upgrade {
 			actor, err := v.Recognise(r.Context(), r.Header.Get(actorHeader))
 			if err != nil && !problem.Is(err, problem.Unauthenticated) {

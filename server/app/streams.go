@@ -71,7 +71,9 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 	return live.Peer{ID: actor.Login + "/" + b.Object, Until: b.Until}, nil
 }
 
-func (s *streams) accept(ctx context.Context, _, peer string) error { return s.a.Cases.AcceptLive(ctx, peer) }
+func (s *streams) accept(ctx context.Context, _, peer string) error {
+	return s.a.Cases.AcceptLive(ctx, peer)
+}
 
 // recorded hands live's fragments to evidence.
 type recorded struct{ *evidence.Recording }

@@ -78,8 +78,10 @@ type Cases struct {
 
 // New opens the room.
 func New(db *database.DB, j *journal.Journal, i *identity.Identity, b *identity.Bearers, keys *blob.Keys) *Cases {
-	return &Cases{db: db, journal: j, identity: i, bearers: b, keys: keys,
-		guesses: identity.NewFailures(db.Clock, maxGuesses, time.Minute)}
+	return &Cases{
+		db: db, journal: j, identity: i, bearers: b, keys: keys,
+		guesses: identity.NewFailures(db.Clock, maxGuesses, time.Minute),
+	}
 }
 
 // OnOver adds what must happen, after the commit, when a session accepts
@@ -114,8 +116,10 @@ func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (*Case
 	if err := checkFacts(in.Municipality, in.Place, in.Notes); err != nil {
 		return nil, err
 	}
-	k := &Case{ID: identity.NewID(), AgencyID: actor.Agency, Class: in.Class, Municipality: in.Municipality,
-		Place: in.Place, Notes: in.Notes, Drill: in.Drill, OpenedBy: actor.ID}
+	k := &Case{
+		ID: identity.NewID(), AgencyID: actor.Agency, Class: in.Class, Municipality: in.Municipality,
+		Place: in.Place, Notes: in.Notes, Drill: in.Drill, OpenedBy: actor.ID,
+	}
 	err := c.db.InTx(ctx, func(tx *database.Tx) error {
 		k.OpenedAt, k.ChangedAt = tx.Now, tx.Now
 		number, err := nextNumber(tx, actor.Agency)
@@ -127,7 +131,8 @@ func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (*Case
 			return err
 		}
 		c.journal.Append(tx, k.entry(actor, journal.CaseOpened, map[string]any{
-			"number": k.Number, "class": k.Class, "municipality": k.Municipality, "place": k.Place, "drill": k.Drill}))
+			"number": k.Number, "class": k.Class, "municipality": k.Municipality, "place": k.Place, "drill": k.Drill,
+		}))
 		return nil
 	})
 	if err != nil {

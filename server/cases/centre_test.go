@@ -65,7 +65,8 @@ func newCentre(t *testing.T, db *database.DB) *centre {
 	}
 	hire := func(agency, name string, role policy.Role) policy.Actor {
 		u, err := c.people.Register(ctx, policy.SystemActor(), agency, identity.NewUser{
-			UserName: name, DisplayName: name, Role: role, Password: "correct horse battery", PasswordReason: "指紋が読めない"})
+			UserName: name, DisplayName: name, Role: role, Password: "correct horse battery", PasswordReason: "指紋が読めない",
+		})
 		require.NoError(t, err)
 		return policy.Actor{Kind: policy.User, ID: u.ID, Agency: agency, Role: role}
 	}
@@ -95,8 +96,10 @@ func (c *centre) open(t require.TestingT) *cases.Case {
 
 // request asks for video in a case, everything checked.
 func (c *centre) request(t require.TestingT, k *cases.Case) *cases.Session {
-	s, differs, err := c.rooms.RequestVideo(ctx, c.dispatcher, cases.Request{CaseID: k.ID, Asked: cases.LiveMode, Need: "canary-need", Number: "090-1234-5678",
-		NotifiedNumber: "+81 90 1234 5678", Checks: allChecks, Language: "en"})
+	s, differs, err := c.rooms.RequestVideo(ctx, c.dispatcher, cases.Request{
+		CaseID: k.ID, Asked: cases.LiveMode, Need: "canary-need", Number: "090-1234-5678",
+		NotifiedNumber: "+81 90 1234 5678", Checks: allChecks, Language: "en",
+	})
 	require.NoError(t, err)
 	require.False(t, differs)
 	return s
@@ -158,8 +161,10 @@ func (p *phone) sign(nonce string) string {
 }
 
 func (c *centre) answer(p *phone, secret, pass string, agreed bool) error {
-	joined, token, err := c.rooms.Join(ctx, cases.Join{Secret: secret, Pass: pass, Agreed: agreed, Version: "2026-11", Language: "ja",
-		PublicKey: p.publicKey(), System: "canary-system", Browser: "canary-browser"})
+	joined, token, err := c.rooms.Join(ctx, cases.Join{
+		Secret: secret, Pass: pass, Agreed: agreed, Version: "2026-11", Language: "ja",
+		PublicKey: p.publicKey(), System: "canary-system", Browser: "canary-browser",
+	})
 	if err != nil || joined == nil {
 		return err
 	}
@@ -234,8 +239,10 @@ func (c *centre) journaled(t require.TestingT, session string, typ journal.Type)
 	return payloads
 }
 
-var tables = []string{"agencies", "users", "journal_heads", "journal_entries", "journal_payloads", "case_numbers", "cases", "sessions", "links", "phones",
-	"nonces", "consents", "positions", "contact_tasks"}
+var tables = []string{
+	"agencies", "users", "journal_heads", "journal_entries", "journal_payloads", "case_numbers", "cases", "sessions", "links", "phones",
+	"nonces", "consents", "positions", "contact_tasks",
+}
 
 // dump is everything the database holds, as text.
 func (c *centre) dump(t require.TestingT) string {

@@ -109,8 +109,10 @@ func (c *Cases) IssueLink(tx *database.Tx, actor policy.Actor, sessionID, lastFo
 	if err := c.killLinks(tx, s.ID, LinkRevoked); err != nil {
 		return nil, nil, err
 	}
-	l := &Link{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Proof: newProof(), Uses: a.Settings.LinkUses,
-		IssuedAt: tx.Now, ExpiresAt: tx.Now.Add(time.Duration(a.Settings.LinkMinutes) * time.Minute), State: LinkLive}
+	l := &Link{
+		ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Proof: newProof(), Uses: a.Settings.LinkUses,
+		IssuedAt: tx.Now, ExpiresAt: tx.Now.Add(time.Duration(a.Settings.LinkMinutes) * time.Minute), State: LinkLive,
+	}
 	secret := newSecret()
 	l.SecretHash = hashSecret(secret)
 	key, err := c.keys.Ensure(linkKey(l.ID))
@@ -300,9 +302,11 @@ func (c *Cases) refuse(ctx context.Context, l *Link, why string, answer problem.
 	if err := c.db.Read(ctx).Select("case_id").Take(&s, "id = ?", l.SessionID).Error; err != nil {
 		return fmt.Errorf("refuse link: %w", err)
 	}
-	if err := c.journal.Refuse(ctx, journal.Entry{Agency: l.AgencyID, Actor: policy.Actor{Kind: policy.Caller, Role: policy.CallerRole, Agency: l.AgencyID},
+	if err := c.journal.Refuse(ctx, journal.Entry{
+		Agency: l.AgencyID, Actor: policy.Actor{Kind: policy.Caller, Role: policy.CallerRole, Agency: l.AgencyID},
 		Type: journal.LinkRefused, Subject: journal.Subject{Kind: policy.Link, ID: l.ID}, CaseID: s.CaseID, SessionID: l.SessionID,
-		Payload: map[string]any{"reason": why}}); err != nil {
+		Payload: map[string]any{"reason": why},
+	}); err != nil {
 		return err
 	}
 	return problem.New(answer)

@@ -2,13 +2,17 @@ package cases
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 
 	"genba/server/problem"
 )
 
-const maxTypedNumber = 40
+const maxTypedNumber = 40 // characters
+
+// numberMarks may stand between the digits of a typed number.
+const numberMarks = " 　\t-－‐‑‒–—―−ー.．()（）"
 
 // NormaliseMobile reads a number as a person types it (full-width digits,
 // hyphens, a country code) and gives it as E.164. Anything but a Japanese
@@ -33,7 +37,7 @@ func normalise(typed string) (string, error) {
 }
 
 func parseNumber(typed string) (*phonenumbers.PhoneNumber, error) {
-	if len(typed) > maxTypedNumber {
+	if utf8.RuneCountInString(typed) > maxTypedNumber || !plainNumber(typed) {
 		return nil, problem.New(problem.NumberInvalid)
 	}
 	n, err := phonenumbers.Parse(typed, "JP")
@@ -41,6 +45,18 @@ func parseNumber(typed string) (*phonenumbers.PhoneNumber, error) {
 		return nil, problem.Wrap(problem.NumberInvalid, err)
 	}
 	return n, nil
+}
+
+// plainNumber refuses what the parser would read something else out of: letters
+// as keypad digits, extensions, URIs.
+func plainNumber(typed string) bool {
+	for _, r := range typed {
+		digit := r >= '0' && r <= '9' || r >= '０' && r <= '９'
+		if !digit && r != '+' && r != '＋' && !strings.ContainsRune(numberMarks, r) {
+			return false
+		}
+	}
+	return true
 }
 
 // Groups splits an E.164 number as it is read aloud: 090, 1234, 5678. What

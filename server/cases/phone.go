@@ -144,8 +144,10 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 			return c.save(tx, s)
 		}
 		token = identity.NewToken()
-		p = &Phone{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: l.ID, State: Provisional, PublicKey: key,
-			TokenHash: identity.HashToken(token), System: in.System, Browser: in.Browser, Language: in.Language, JoinedAt: tx.Now}
+		p = &Phone{
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: l.ID, State: Provisional, PublicKey: key,
+			TokenHash: identity.HashToken(token), System: in.System, Browser: in.Browser, Language: in.Language, JoinedAt: tx.Now,
+		}
 		if occupied {
 			p.State = Waiting
 		}

@@ -87,9 +87,11 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 		if last != nil && tx.Now.Sub(last.ReceivedAt) < positionPace && !tx.Now.Before(last.ReceivedAt) {
 			return problem.New(problem.RateLimited)
 		}
-		p = &Position{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Sequence: s.PositionCount + 1,
+		p = &Position{
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Sequence: s.PositionCount + 1,
 			Latitude: f.Latitude, Longitude: f.Longitude, Accuracy: f.Accuracy, Altitude: f.Altitude, Heading: f.Heading, Speed: f.Speed,
-			CapturedAt: database.Instant(f.CapturedAt), ReceivedAt: tx.Now, Salt: make([]byte, 16)}
+			CapturedAt: database.Instant(f.CapturedAt), ReceivedAt: tx.Now, Salt: make([]byte, 16),
+		}
 		_, _ = rand.Read(p.Salt) // never fails
 		p.Hash = p.digest(s.PositionHead)
 		s.PositionCount, s.PositionHead = p.Sequence, p.Hash
@@ -110,8 +112,10 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 
 // digest chains a fix: SHA-256(previous ‖ SHA-256(salt ‖ the fix as JSON)).
 func (p *Position) digest(previous []byte) []byte {
-	text, err := json.Marshal([]any{p.SessionID, p.Sequence, bits(&p.Latitude), bits(&p.Longitude), bits(&p.Accuracy), bits(p.Altitude), bits(p.Heading), bits(p.Speed),
-		p.CapturedAt.UTC().UnixMicro(), p.ReceivedAt.UTC().UnixMicro()})
+	text, err := json.Marshal([]any{
+		p.SessionID, p.Sequence, bits(&p.Latitude), bits(&p.Longitude), bits(&p.Accuracy), bits(p.Altitude), bits(p.Heading), bits(p.Speed),
+		p.CapturedAt.UTC().UnixMicro(), p.ReceivedAt.UTC().UnixMicro(),
+	})
 	if err != nil {
 		panic(err) // whole numbers and text only
 	}
@@ -129,8 +133,12 @@ func bits(v *float64) string {
 }
 
 // VerifyPositions walks a session's chain of fixes and tells at which sequence
-// it breaks, 0 where it holds to the head.
+// it breaks, 0 where it holds to the head. Of an erased session only the head
+// is left, and nothing to check.
 func (c *Cases) VerifyPositions(ctx context.Context, s *Session) (int, error) {
+	if s.ErasedAt != nil {
+		return 0, nil
+	}
 	var head []byte
 	var found []*Position
 	if err := c.db.Read(ctx).Order("sequence").Find(&found, "session_id = ?", s.ID).Error; err != nil {

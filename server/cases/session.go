@@ -206,8 +206,10 @@ func (s *Session) stall(why Stall, now time.Time) {
 func (s *Session) moveOn() { s.Stall, s.StalledAt = "", nil }
 
 func (s *Session) entry(actor policy.Actor, t journal.Type, payload any) journal.Entry {
-	return journal.Entry{Agency: s.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Session, ID: s.ID},
-		CaseID: s.CaseID, SessionID: s.ID, Payload: payload}
+	return journal.Entry{
+		Agency: s.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Session, ID: s.ID},
+		CaseID: s.CaseID, SessionID: s.ID, Payload: payload,
+	}
 }
 
 // MayCommand tells whether the actor may act on the session: its dispatcher
@@ -247,8 +249,10 @@ type Request struct {
 // tells whether the number differs from the one that was notified.
 // NUMBER_INVALID, EMAIL_INVALID, REASON_MISSING, NOT_FOUND, CASE_CLOSED.
 func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request) (s *Session, differs bool, err error) {
-	s = &Session{ID: identity.NewID(), AgencyID: actor.Agency, CaseID: in.CaseID, Kind: CallerSession, Asked: in.Asked, State: Requested,
-		DispatcherID: actor.ID, Need: strings.TrimSpace(in.Need), Checks: in.Checks, LateReason: strings.TrimSpace(in.LateReason), Language: in.Language}
+	s = &Session{
+		ID: identity.NewID(), AgencyID: actor.Agency, CaseID: in.CaseID, Kind: CallerSession, Asked: in.Asked, State: Requested,
+		DispatcherID: actor.ID, Need: strings.TrimSpace(in.Need), Checks: in.Checks, LateReason: strings.TrimSpace(in.LateReason), Language: in.Language,
+	}
 	if s.Language == "" {
 		s.Language = "ja"
 	}
@@ -297,7 +301,8 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 			return err
 		}
 		c.journal.Append(tx, s.entry(actor, journal.VideoRequested, map[string]any{
-			"asked": s.Asked, "need": s.Need, "checks": s.Checks, "number": s.Number, "email": s.Email, "emailReason": s.EmailReason, "numberDiffers": differs, "language": s.Language}))
+			"asked": s.Asked, "need": s.Need, "checks": s.Checks, "number": s.Number, "email": s.Email, "emailReason": s.EmailReason, "numberDiffers": differs, "language": s.Language,
+		}))
 		c.journal.Append(tx, s.entry(actor, journal.AdvanceReported, map[string]any{"before": in.Checks.SupervisorTold, "lateReason": s.LateReason}))
 		return nil
 	})

@@ -144,8 +144,10 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 		if err := tx.Create(a).Error; err != nil {
 			return err
 		}
-		i.journal.Append(tx, journal.Entry{Agency: a.ID, Actor: policy.SystemActor(), Type: journal.AgencyCreated,
-			Subject: journal.Subject{Kind: policy.Agency, ID: a.ID}, Payload: map[string]any{"code": a.Code}})
+		i.journal.Append(tx, journal.Entry{
+			Agency: a.ID, Actor: policy.SystemActor(), Type: journal.AgencyCreated,
+			Subject: journal.Subject{Kind: policy.Agency, ID: a.ID}, Payload: map[string]any{"code": a.Code},
+		})
 		return nil
 	})
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
@@ -173,8 +175,10 @@ func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency s
 		if err := tx.Model(&a).Select("settings", "version").Updates(&a).Error; err != nil {
 			return fmt.Errorf("set settings: %w", err)
 		}
-		i.journal.Append(tx, journal.Entry{Agency: agency, Actor: actor, Type: journal.SettingsChanged,
-			Subject: journal.Subject{Kind: policy.Settings, ID: agency}, Payload: map[string]any{"old": old, "new": s}})
+		i.journal.Append(tx, journal.Entry{
+			Agency: agency, Actor: actor, Type: journal.SettingsChanged,
+			Subject: journal.Subject{Kind: policy.Settings, ID: agency}, Payload: map[string]any{"old": old, "new": s},
+		})
 		return nil
 	})
 }
@@ -231,14 +235,18 @@ func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency stri
 	if err != nil {
 		return nil, fmt.Errorf("hash password: %w", err)
 	}
-	u := &User{ID: NewID(), AgencyID: agency, UserName: in.UserName, DisplayName: in.DisplayName, Role: in.Role,
-		Status: Active, PasswordHash: hash, PasswordReason: in.PasswordReason, CreatedAt: i.db.Now()}
+	u := &User{
+		ID: NewID(), AgencyID: agency, UserName: in.UserName, DisplayName: in.DisplayName, Role: in.Role,
+		Status: Active, PasswordHash: hash, PasswordReason: in.PasswordReason, CreatedAt: i.db.Now(),
+	}
 	err = i.db.InTx(ctx, func(tx *database.Tx) error {
 		if err := tx.Create(u).Error; err != nil {
 			return err
 		}
-		i.journal.Append(tx, journal.Entry{Agency: agency, Actor: actor, Type: journal.UserRegistered,
-			Subject: journal.Subject{Kind: policy.Users, ID: u.ID}, Payload: map[string]any{"userName": u.UserName, "role": u.Role, "passwordReason": u.PasswordReason}})
+		i.journal.Append(tx, journal.Entry{
+			Agency: agency, Actor: actor, Type: journal.UserRegistered,
+			Subject: journal.Subject{Kind: policy.Users, ID: u.ID}, Payload: map[string]any{"userName": u.UserName, "role": u.Role, "passwordReason": u.PasswordReason},
+		})
 		return nil
 	})
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
@@ -287,8 +295,10 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 		i.byAddr.Add(address)
 		i.byUser.Add(account)
 		if u != nil {
-			if err := i.journal.Refuse(ctx, journal.Entry{Agency: u.AgencyID, Actor: policy.Actor{Kind: policy.Nobody}, Type: journal.SignInRefused,
-				Subject: journal.Subject{Kind: policy.Users, ID: u.ID}}); err != nil {
+			if err := i.journal.Refuse(ctx, journal.Entry{
+				Agency: u.AgencyID, Actor: policy.Actor{Kind: policy.Nobody}, Type: journal.SignInRefused,
+				Subject: journal.Subject{Kind: policy.Users, ID: u.ID},
+			}); err != nil {
 				return "", actor, err
 			}
 		}

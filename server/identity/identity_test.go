@@ -31,7 +31,8 @@ func room(t *testing.T, db *database.DB) (*identity.Identity, *identity.Agency, 
 	a, err := i.CreateAgency(context.Background(), identity.NewAgency{Code: "fukushima", NameJa: "福島県警察", NameEn: "Fukushima Police"})
 	require.NoError(t, err)
 	u, err := i.Register(context.Background(), policy.SystemActor(), a.ID, identity.NewUser{
-		UserName: "Sato", DisplayName: "佐藤", Role: policy.Dispatcher, Password: password, PasswordReason: "指紋が読めない"})
+		UserName: "Sato", DisplayName: "佐藤", Role: policy.Dispatcher, Password: password, PasswordReason: "指紋が読めない",
+	})
 	require.NoError(t, err)
 	return i, a, u
 }

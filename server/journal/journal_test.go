@@ -32,8 +32,10 @@ func (b *bell) Ring(topic string) {
 }
 
 func entry(session string, payload any) journal.Entry {
-	return journal.Entry{Agency: agency, Actor: policy.SystemActor(), Type: journal.CaseOpened,
-		Subject: journal.Subject{Kind: policy.Case, ID: "c"}, CaseID: "c", SessionID: session, Payload: payload}
+	return journal.Entry{
+		Agency: agency, Actor: policy.SystemActor(), Type: journal.CaseOpened,
+		Subject: journal.Subject{Kind: policy.Case, ID: "c"}, CaseID: "c", SessionID: session, Payload: payload,
+	}
 }
 
 func write(t *testing.T, db *database.DB, j *journal.Journal, entries ...journal.Entry) {

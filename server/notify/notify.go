@@ -159,8 +159,10 @@ func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*ca
 		if s, issued, err = n.cases.IssueLink(tx, actor, o.SessionID, o.LastFour, o.Checks); err != nil {
 			return err
 		}
-		d := &Delivery{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: &issued.Link.ID, Purpose: LinkMessage,
-			Channel: SMS, Address: s.Number, Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now}
+		d := &Delivery{
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: &issued.Link.ID, Purpose: LinkMessage,
+			Channel: SMS, Address: s.Number, Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
+		}
 		if s.Email != "" {
 			d.Channel, d.Address = Email, s.Email
 		}
@@ -195,8 +197,10 @@ func (n *Notify) queue(tx *database.Tx, actor policy.Actor, s *cases.Session, d 
 }
 
 func (d *Delivery) entry(actor policy.Actor, s *cases.Session, t journal.Type) journal.Entry {
-	return journal.Entry{Agency: d.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Delivery, ID: d.ID}, CaseID: s.CaseID, SessionID: d.SessionID,
-		Payload: map[string]any{"channel": d.Channel, "purpose": d.Purpose, "address": d.Address, "attempts": d.Attempts, "failure": d.Failure}}
+	return journal.Entry{
+		Agency: d.AgencyID, Actor: actor, Type: t, Subject: journal.Subject{Kind: policy.Delivery, ID: d.ID}, CaseID: s.CaseID, SessionID: d.SessionID,
+		Payload: map[string]any{"channel": d.Channel, "purpose": d.Purpose, "address": d.Address, "attempts": d.Attempts, "failure": d.Failure},
+	}
 }
 
 // withinBounds refuses message bombs (T12).
@@ -237,8 +241,10 @@ func (n *Notify) ReportMisdirected(ctx context.Context, actor policy.Actor, sess
 		if err := tx.Model(&Delivery{}).Where("idempotency = ?", idempotency).Count(&before).Error; err != nil || before > 0 {
 			return err
 		}
-		d := &Delivery{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Purpose: Correction, Channel: SMS, Address: s.Number,
-			Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now}
+		d := &Delivery{
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Purpose: Correction, Channel: SMS, Address: s.Number,
+			Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
+		}
 		if s.Email != "" {
 			d.Channel, d.Address = Email, s.Email
 		}
@@ -367,8 +373,9 @@ func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
 
 // settle writes how an attempt went.
 func (n *Notify) settle(ctx context.Context, d *Delivery, sent error) error {
-	if ctx.Err() != nil {
-		return nil // stopping: the claim runs out and the message is tried again
+	stopping := ctx.Err() != nil
+	if stopping {
+		return nil // the claim runs out and the message is tried again
 	}
 	return n.db.InTx(ctx, func(tx *database.Tx) error {
 		s, err := n.cases.Session(tx.Context(), d.AgencyID, d.SessionID)

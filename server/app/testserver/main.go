@@ -82,8 +82,10 @@ func run() (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	slog.SetDefault(log)
 	clock := &movable{}
-	c := app.Config{Data: filepath.Join(*folder, "data"), Keys: filepath.Join(*folder, "keys"), Listen: *listen, Media: *media, Database: *databaseURL,
-		Demo: true, DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police", Dev: false}
+	c := app.Config{
+		Data: filepath.Join(*folder, "data"), Keys: filepath.Join(*folder, "keys"), Listen: *listen, Media: *media, Database: *databaseURL,
+		Demo: true, DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police", Dev: false,
+	}
 	a, err := app.New(ctx, c, clock, log)
 	if err != nil {
 		return err
