@@ -1,4 +1,4 @@
-package cases_test
+package cases
 
 import (
 	"regexp"
@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"genba/server/cases"
 )
 
 var (
@@ -68,24 +66,24 @@ func TestDistance(t *testing.T) {
 
 func TestProofWords(t *testing.T) {
 	t.Run("every language has its list, and no other is there", func(t *testing.T) {
-		require.Len(t, cases.ProofWords, 2)
-		require.Len(t, cases.ProofWords["ja"], proofList)
-		require.Len(t, cases.ProofWords["en"], proofList)
+		require.Len(t, proofWords, 2)
+		require.Len(t, proofWords["ja"], proofList)
+		require.Len(t, proofWords["en"], proofList)
 	})
 	t.Run("Japanese words are kana of two to five morae", func(t *testing.T) {
-		for _, w := range cases.ProofWords["ja"] {
+		for _, w := range proofWords["ja"] {
 			require.Regexp(t, kanaWord, w)
 			morae := len([]rune(small.ReplaceAllString(w, "")))
 			require.True(t, morae >= 2 && morae <= 5, "%s has %d morae", w, morae)
 		}
 	})
 	t.Run("English words are four to seven letters", func(t *testing.T) {
-		for _, w := range cases.ProofWords["en"] {
+		for _, w := range proofWords["en"] {
 			require.Regexp(t, latinWord, w)
 		}
 	})
 	t.Run("two words of a language are never mistaken for each other", func(t *testing.T) {
-		for language, words := range cases.ProofWords {
+		for language, words := range proofWords {
 			for i, a := range words {
 				for _, b := range words[:i] {
 					require.GreaterOrEqual(t, distance(heard(a), heard(b)), 2, "%s: %s and %s", language, a, b)
@@ -94,7 +92,7 @@ func TestProofWords(t *testing.T) {
 		}
 	})
 	t.Run("each list is in order, so that a reviewer finds a word", func(t *testing.T) {
-		for language, words := range cases.ProofWords {
+		for language, words := range proofWords {
 			require.True(t, slices.IsSortedFunc(words[:], func(a, b string) int { return strings.Compare(heard(a), heard(b)) }), language)
 		}
 	})
@@ -111,15 +109,15 @@ func TestProofPhrase(t *testing.T) {
 			require.Len(t, p.En, 2)
 			require.NotEqual(t, p.Ja[0], p.Ja[1])
 			first, second := l.Proof/proofList, l.Proof%proofList
-			require.Equal(t, []string{cases.ProofWords["ja"][first], proofWords["ja"][second]}, p.Ja)
-			require.Equal(t, []string{cases.ProofWords["en"][first], proofWords["en"][second]}, p.En)
+			require.Equal(t, []string{proofWords["ja"][first], proofWords["ja"][second]}, p.Ja)
+			require.Equal(t, []string{proofWords["en"][first], proofWords["en"][second]}, p.En)
 		}
 		require.Greater(t, len(seen), 1900, "phrases repeat too often to be random")
 	})
 	t.Run("the first and the last words can be drawn", func(t *testing.T) {
 		first := Link{Proof: 255}
-		require.Equal(t, []string{cases.ProofWords["ja"][0], proofWords["ja"][255]}, first.ProofWords().Ja)
+		require.Equal(t, []string{proofWords["ja"][0], proofWords["ja"][255]}, first.ProofWords().Ja)
 		last := Link{Proof: 255*proofList + 254}
-		require.Equal(t, []string{cases.ProofWords["en"][255], proofWords["en"][254]}, last.ProofWords().En)
+		require.Equal(t, []string{proofWords["en"][255], proofWords["en"][254]}, last.ProofWords().En)
 	})
 }

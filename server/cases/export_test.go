@@ -1,4 +1,0 @@
-package cases
-
-// ProofWords is the list of proof words, for its review.
-var ProofWords = proofWords
