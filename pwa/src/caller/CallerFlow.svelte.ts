@@ -153,6 +153,7 @@ export class CallerFlow {
       asked: ownSessionSubscription,
       language: options.locale,
       onEvent: ({ ownSessionChanged }) => this.#changed(ownSessionChanged),
+      onLost: () => void this.#look(),
       onRefused: () => void this.#renew(),
     });
   }
@@ -421,7 +422,7 @@ export class CallerFlow {
 
   /** The caller is done. */
   async finish(): Promise<void> {
-    this.#stopMedia();
+    this.#stopMedia(true);
     this.#show('thanks');
     await this.#ask(stopSendingMutation, {}).catch((error: unknown) => this.#routed(error));
   }
@@ -483,6 +484,18 @@ export class CallerFlow {
     this.#agency = me.agency;
     this.#enter(me.session);
     return true;
+  }
+
+  /** Some networks let no WebSocket through: the same is asked by a plain question. */
+  async #look(): Promise<void> {
+    try {
+      const { me } = await this.#api.run(ownSessionQuery, {});
+      if (me?.session && !this.#closed) {
+        this.#changed(me.session);
+      }
+    } catch (error) {
+      this.#routed(error);
+    }
   }
 
   /** The cookie no longer counts: the key proves who we are once more. */
@@ -606,16 +619,16 @@ export class CallerFlow {
     }
   }
 
-  #stopMedia(): void {
+  #stopMedia(tell: boolean): void {
     this.#watchStuck(false);
-    this.camera.stop();
+    this.camera.stop(tell);
     this.position.stop();
   }
 
   /** Nothing more can be sent from this page. */
   #close(screen: 'ended' | 'dead' | 'turnedAway'): void {
     this.#closed = true;
-    this.#stopMedia();
+    this.#stopMedia(false);
     this.uploads.stop();
     this.#feed.stop();
     this.#notice = undefined;

@@ -484,6 +484,15 @@ describe('the centre', () => {
     expect(flow.notice).toBe('asked');
   });
 
+  test('is heard without a WebSocket too', async () => {
+    const flow = await joined();
+    answers.OwnSession = () => ({ me: { agency: { nameJa: '県警察', nameEn: 'Police' }, session: { ...session, over: true } } });
+    sockets.at(-1)?.onclose?.({ code: 1006 });
+    await vi.advanceTimersByTimeAsync(500);
+    sockets.at(-1)?.onclose?.({ code: 1006 });
+    await shows(flow, 'ended');
+  });
+
   test('ends everything at once', async () => {
     const flow = await joined();
     await flow.goLive();

@@ -112,15 +112,15 @@ export class Camera {
     return undefined;
   }
 
-  /** The camera goes off at once, and the centre is told. */
-  stop(): void {
+  /** The camera goes off at once. tell: the server is told; false where it has ended the video report. */
+  stop(tell = true): void {
     this.#opening++;
     clearTimeout(this.#safety);
     clearInterval(this.#count);
     this.#askSafety = this.#interrupted = false;
     this.#before += this.#bytes;
     this.#bytes = 0;
-    this.#publisher?.stop();
+    this.#publisher?.stop(tell);
     this.#publisher = undefined;
     this.#state = 'stopped';
     this.#release();

@@ -45,6 +45,7 @@ class Socket {
 const asked = operation('subscription OwnSessionChanged { ownSessionChanged { id } }');
 let events: string[];
 let refused: string[];
+let lost: number;
 let feed: Feed<{ ownSessionChanged: { id: string } }>;
 
 beforeEach(() => {
@@ -52,12 +53,14 @@ beforeEach(() => {
   Socket.all = [];
   events = [];
   refused = [];
+  lost = 0;
   vi.stubGlobal('WebSocket', Socket);
   vi.stubGlobal('location', { href: 'https://genba.example/v#secret' });
   feed = new Feed({
     asked,
     language: () => 'ja',
     onEvent: ({ ownSessionChanged }) => events.push(ownSessionChanged.id),
+    onLost: () => lost++,
     onRefused: (reason) => refused.push(reason),
   });
 });
@@ -116,6 +119,21 @@ test('connects again after a break, later each time, and at once on a nudge', as
   expect(Socket.all).toHaveLength(3);
   subscribed().hear({ type: 'next', id: '1', payload: { data: { ownSessionChanged: { id: 'b' } } } });
   expect(events).toEqual(['b']);
+});
+
+test('tells that it keeps failing, until it works again', async () => {
+  feed.start();
+  last().fall();
+  expect(lost).toBe(0);
+  await vi.advanceTimersByTimeAsync(500);
+  last().fall();
+  await vi.advanceTimersByTimeAsync(1_000);
+  last().fall();
+  expect(lost).toBe(2);
+  await vi.advanceTimersByTimeAsync(2_000);
+  subscribed().hear({ type: 'next', id: '1', payload: { data: { ownSessionChanged: { id: 'a' } } } });
+  last().fall();
+  expect(lost).toBe(2);
 });
 
 test('a connection on which nothing comes is given up', async () => {

@@ -9,6 +9,8 @@ export interface FeedOptions<R> {
   readonly language: () => string;
   /** Told of each event. */
   readonly onEvent: (event: R) => void;
+  /** Attempts keep failing: it is time to ask another way. Told at each of them. */
+  readonly onLost: () => void;
   /** The server refused for good: it is not asked again. reason: as in Refusal, may be empty. */
   readonly onRefused: (reason: string) => void;
 }
@@ -122,6 +124,9 @@ export class Feed<R> {
 
   #again(): void {
     this.#drop();
+    if (this.#failures > 0) {
+      this.#options.onLost();
+    }
     const pause = pauses[Math.min(this.#failures++, pauses.length - 1)];
     this.#timer = setTimeout(() => this.#connect(), pause);
   }

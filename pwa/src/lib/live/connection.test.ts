@@ -296,6 +296,15 @@ describe('a publisher', () => {
     expect(states).toEqual(['connecting', 'connected', 'stopped']);
   });
 
+  test('stop after the server ended it tells nobody', async () => {
+    const { whip } = publisher();
+    whip.start();
+    await settle();
+    whip.stop(false);
+    expect(Peer.all[0]?.closed).toBe(true);
+    expect(deletes()).toEqual([]);
+  });
+
   test('stop while the offer is under way takes the resource back', async () => {
     let arrive: (response: Response) => void = () => undefined;
     respond = ({ method }) =>

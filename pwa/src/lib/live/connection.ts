@@ -102,9 +102,12 @@ export abstract class LiveConnection {
     void this.#attempt(++this.#run);
   }
 
-  /** Ends at once and tells the server, without waiting for its answer. */
-  stop(): void {
+  /** Ends at once. tell: the server is told, without waiting for its answer; false where it was the server that ended it. */
+  stop(tell = true): void {
     this.#run++;
+    if (!tell) {
+      this.#resource = undefined;
+    }
     this.#teardown();
     this.#set('stopped');
   }
