@@ -273,7 +273,14 @@ func overwrite(path string) (err error) {
 // List answers the names of all keys that begin with prefix, sorted.
 func (k *Keys) List(prefix string) ([]string, error) {
 	var names []string
-	err := filepath.WalkDir(k.dir, func(path string, entry fs.DirEntry, err error) error {
+	folder, _ := filepath.Split(filepath.FromSlash(prefix))
+	if folder != "" && !filepath.IsLocal(folder) {
+		return nil, ErrName
+	}
+	err := filepath.WalkDir(filepath.Join(k.dir, folder), func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // destroyed meanwhile, or no such folder
+		}
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, keySuffix) || strings.HasPrefix(entry.Name(), tempPrefix) {
 			return err
 		}

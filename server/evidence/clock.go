@@ -19,6 +19,8 @@ const (
 	// clockTolerance is how far wall and boot clock may drift apart between two
 	// anchors.
 	clockTolerance = 5 * time.Minute
+	// anchorEvery is how often an anchor is stored at most.
+	anchorEvery = time.Minute
 	// bootsRemembered bounds the anchors of earlier boots.
 	bootsRemembered = 100
 )
@@ -151,7 +153,9 @@ func (e *Evidence) anchor(tx *database.Tx, confirmed bool, actor policy.Actor) (
 	}
 	believed := confirmed || empty || e.DB.Clock.Synchronised() || own != nil && now.follows(*own)
 	was := own != nil && own.Doubted
+	fresh := own != nil && believed && !was && !confirmed && now.follows(*own) && now.BootNs-own.BootNs < int64(anchorEvery)
 	switch {
+	case fresh: // stored less than a minute ago
 	case believed:
 		own = &now
 	case own == nil:
@@ -160,6 +164,9 @@ func (e *Evidence) anchor(tx *database.Tx, confirmed bool, actor policy.Actor) (
 	}
 	own.Doubted = !believed
 	e.clock.learn(*own, all)
+	if fresh {
+		return true, nil
+	}
 	if err := tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(own).Error; err != nil {
 		return false, err
 	}

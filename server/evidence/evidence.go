@@ -89,6 +89,7 @@ type Evidence struct {
 	recording map[string]*Recording
 	grants    map[string]map[*grant]bool
 	pins      map[string]*pin
+	beginning map[string]bool
 	previews  chan struct{}
 	sealing   chan struct{}
 
@@ -115,6 +116,7 @@ func New(c Config) (*Evidence, error) {
 		recording: map[string]*Recording{},
 		grants:    map[string]map[*grant]bool{},
 		pins:      map[string]*pin{},
+		beginning: map[string]bool{},
 		previews:  make(chan struct{}, 1),
 		sealing:   make(chan struct{}, sealers),
 	}

@@ -22,6 +22,9 @@ import (
 const (
 	// purgeBatch is how many due files are read at a time.
 	purgeBatch = 200
+	// sweepEvery is how long after a sweep the next is made, unless files were
+	// purged.
+	sweepEvery = 10 * time.Minute
 	// sweepBatch is how many names are looked up at a time.
 	sweepBatch = 500
 )
@@ -53,10 +56,25 @@ type ledgerRow struct {
 func (ledgerRow) TableName() string { return "retention_ledger" }
 
 // sweepState remembers keys without a row from one sweep to the next: such a
-// key may belong to a file that is just being begun.
+// key may belong to a file that another process is just beginning.
 type sweepState struct {
 	mu       sync.Mutex
 	suspects map[string]bool
+	// boot and at are when the last sweep was.
+	boot string
+	at   time.Duration
+}
+
+// due tells whether it is time for a sweep, and if so notes it as made.
+func (s *sweepState) due(clock database.Clock) bool {
+	boot, at := clock.Boot()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boot == boot && s.boot != "" && at-s.at < sweepEvery {
+		return false
+	}
+	s.boot, s.at = boot, at
+	return true
 }
 
 // PurgeDue lists the files that are due now and not yet gone, oldest first, at
@@ -79,8 +97,8 @@ func (e *Evidence) dueFiles(ctx context.Context, now time.Time, except []string,
 
 // Purge destroys what is due (第6の4): each due day's key first, so that no copy
 // in any backup opens, then the sealed bytes, then the row, in one transaction
-// with its ledger entry. Then it sweeps what no row points to and erases the
-// facts of cases whose last due time has passed. Every step may be repeated, by
+// with its ledger entry. Then it sweeps what no row points to, every ten
+// minutes, and erases the facts of cases whose last due time has passed. Every step may be repeated, by
 // several nodes at once too; a failure is counted, keeps its row and does not
 // stop the rest. While the clock is in doubt nothing is destroyed and the error
 // is ClockDoubted.
@@ -232,6 +250,9 @@ func (e *Evidence) journalFailure(ctx context.Context, m *MediaFile) {
 // sweepOrphans removes sealed files that no row points to, and open keys that
 // no open file has any more.
 func (e *Evidence) sweepOrphans(ctx context.Context, _ time.Time, rep *PurgeReport) error {
+	if due := e.sweep.due(e.DB.Clock); !due && rep.Purged == 0 {
+		return nil
+	}
 	var names []string
 	var failures error
 	sweep := func() {
@@ -316,7 +337,7 @@ func (e *Evidence) sweepKeys(ctx context.Context) (destroyed int, err error) {
 		for _, name := range batch {
 			state, there := states[mediaOf(name)]
 			switch {
-			case there && state == Receiving:
+			case there && state == Receiving || e.isBeginning(mediaOf(name)):
 			case !there && !e.sweep.suspects[name]:
 				suspects[name] = true
 			default:

@@ -128,6 +128,8 @@ func (e *Evidence) open(ctx context.Context, actor policy.Actor, m *MediaFile, n
 	m.ID, m.State, m.Preview, m.Node = identity.NewID(), Receiving, PreviewNone, e.Node
 	m.SourceIDs = append([]string{}, m.SourceIDs...)
 	m.UploaderKind, m.UploaderID, m.UploaderRole = actor.Kind, actor.ID, actor.Role
+	e.setBeginning(m.ID, true)
+	defer e.setBeginning(m.ID, false)
 	key, err := e.Keys.Ensure(openKeyName(m.ID))
 	if err != nil {
 		return fmt.Errorf("key of new file: %w", err)
@@ -137,6 +139,23 @@ func (e *Evidence) open(ctx context.Context, actor policy.Actor, m *MediaFile, n
 		return errors.Join(err, e.Keys.Destroy(openKeyName(m.ID)))
 	}
 	return nil
+}
+
+// setBeginning keeps the sweep from a key whose row is not committed yet.
+func (e *Evidence) setBeginning(id string, yes bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if yes {
+		e.beginning[id] = true
+		return
+	}
+	delete(e.beginning, id)
+}
+
+func (e *Evidence) isBeginning(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.beginning[id]
 }
 
 func (e *Evidence) insert(ctx context.Context, actor policy.Actor, m *MediaFile, key *blob.Key, name string, entry journal.Type) error {
