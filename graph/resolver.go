@@ -84,7 +84,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 		CloseFunc:        func(ctx context.Context, _ int) { c.end(ctx) },
 	})
 	s.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
-	s.AddTransport(transport.POST{})
+	s.AddTransport(post{})
 	if o.Dev {
 		s.Use(extension.Introspection{})
 	}
@@ -137,6 +137,9 @@ func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := readOperation(r)
 	if err != nil {
+		if problem.Is(err, problem.MethodNotAllowed) {
+			w.Header().Set("Allow", http.MethodPost)
+		}
 		e.writeProblem(w, r, err)
 		return
 	}

@@ -3159,11 +3159,13 @@ type OwnSession @public {
   limit: Int64!
 }
 
+"The phone that asks, and whether it may send."
 type OwnPhone @public {
   id: ID!
   state: PhoneState!
 }
 
+"One upload of this phone."
 type OwnUpload @public {
   id: ID!
   kind: MediaKind!
@@ -3171,30 +3173,36 @@ type OwnUpload @public {
   size: Int64!
 }
 
+"What the caller's tap sends."
 input OpenLinkInput {
   secret: String!
 }
 
+"What a page shows after the tap."
 type OpenLinkPayload @public {
   terms: LinkTerms!
   "To be signed by a phone that was bound before, for resume. Good for two minutes, once."
   nonce: String!
 }
 
+"Which link's words differ."
 input ReportMismatchInput {
   secret: String!
 }
 
+"The access code, as the officer reads it aloud."
 input EnterCodeInput {
   secret: String!
   code: String!
 }
 
+"The proof that the code was right."
 type EnterCodePayload @public {
   "Hand it to join."
   pass: String!
 }
 
+"The answer to the four items, and the phone that gives it."
 input JoinInput {
   secret: String!
   "From enterCode, where a code applies."
@@ -3211,11 +3219,13 @@ input JoinInput {
   browser: String = ""
 }
 
+"The video report that the phone has joined."
 type JoinPayload @public {
   "Null after a refusal."
   session: OwnSession
 }
 
+"The proof that this is the phone that joined before."
 input ResumeInput {
   secret: String!
   phoneID: ID!
@@ -3224,12 +3234,14 @@ input ResumeInput {
   signature: String!
 }
 
+"What stands in the caller's way."
 input ReportTroubleInput {
   secret: String!
   "CAMERA_DENIED, LOCATION_DENIED, UNSUPPORTED_BROWSER or NETWORK."
   reason: StallReason!
 }
 
+"One GPS fix as the phone's browser gives it; units as in Position."
 input ReportPositionInput {
   latitude: Float!
   longitude: Float!
@@ -3240,10 +3252,12 @@ input ReportPositionInput {
   capturedAt: Time!
 }
 
+"That the fix was stored."
 type ReportPositionPayload @public {
   receivedAt: Time!
 }
 
+"What a phone announces before it sends a file."
 input BeginUploadInput {
   "An upload of this phone that shall go on; the rest of the input must be as before."
   resume: ID
@@ -3269,6 +3283,7 @@ type UploadPayload @public {
   chunk: Int!
 }
 
+"Where to send live video, by WHIP."
 type PublishPayload @public {
   "Where to POST the WHIP offer."
   url: String!
@@ -3317,6 +3332,7 @@ type Case @can(object: CASE, action: READ) {
   timeline(first: Int = 50, after: String, sort: JournalSort = NEWEST): JournalConnection!
 }
 
+"A page of cases."
 type CaseConnection @can(object: CASE, action: READ) {
   edges: [CaseEdge!]!
   nodes: [Case!]!
@@ -3325,11 +3341,13 @@ type CaseConnection @can(object: CASE, action: READ) {
   cursor: Cursor!
 }
 
+"One case and its place in the list."
 type CaseEdge @can(object: CASE, action: READ) {
   cursor: String!
   node: Case!
 }
 
+"Narrows a list of cases; what is left out does not narrow."
 input CaseFilter {
   "Only cases with a video report under way, or none yet."
   open: Boolean
@@ -3341,12 +3359,14 @@ input CaseFilter {
   drill: Boolean
 }
 
+"The order of a list of cases."
 enum CaseSort {
   CHANGED_NEWEST
   OPENED_NEWEST
   OPENED_OLDEST
 }
 
+"What is known of a new case."
 input OpenCaseInput {
   class: CaseClass = OTHER
   "At most 200 characters."
@@ -3358,6 +3378,7 @@ input OpenCaseInput {
   drill: Boolean = false
 }
 
+"What changes; what is left out stays."
 input UpdateCaseInput {
   caseID: ID!
   class: CaseClass
@@ -3366,10 +3387,12 @@ input UpdateCaseInput {
   notes: String
 }
 
+"The case that help was sent to."
 input MarkDispatchedInput {
   caseID: ID!
 }
 
+"The case as it stands now."
 type CasePayload @can(object: CASE, action: READ) {
   case: Case!
 }
@@ -3386,17 +3409,20 @@ type CaseBoardEvent @can(object: CASE, action: READ) {
   removed: [ID!]!
 }
 `, BuiltIn: false},
-	{Name: "../schema/delivery.graphqls", Input: `enum DeliveryPurpose {
+	{Name: "../schema/delivery.graphqls", Input: `"What a message is for."
+enum DeliveryPurpose {
   LINK
   "Tells a wrong recipient to ignore it."
   CORRECTION
 }
 
+"How a message travels."
 enum DeliveryChannel {
   SMS
   EMAIL
 }
 
+"What became of a message."
 enum DeliveryStatus {
   QUEUED
   SENT
@@ -3441,6 +3467,7 @@ enum Role {
   DISPATCHER
 }
 
+"Whether a person may sign in."
 enum UserStatus {
   ACTIVE
   SUSPENDED
@@ -3474,12 +3501,14 @@ type User @public {
   status: UserStatus!
 }
 
+"A page of people."
 type UserConnection @can(object: USER, action: READ) {
   edges: [UserEdge!]!
   nodes: [User!]!
   pageInfo: PageInfo!
 }
 
+"One person and their place in the list."
 type UserEdge @can(object: USER, action: READ) {
   cursor: String!
   node: User!
@@ -3501,6 +3530,7 @@ type Settings @can(object: SETTINGS, action: READ) {
   sessionFiles: Int!
 }
 
+"Who signs in."
 input SignInInput {
   "The agency's code; may be left out where the installation has one agency."
   agency: String
@@ -3508,10 +3538,12 @@ input SignInInput {
   password: String!
 }
 
+"Who has signed in."
 type SignInPayload @public {
   me: Me!
 }
 
+"That the sign-in has ended."
 type SignOutPayload @public {
   done: Boolean!
 }
@@ -3536,17 +3568,20 @@ type JournalEntry @can(object: JOURNAL, action: READ) {
   hash: String!
 }
 
+"A page of the record."
 type JournalConnection @can(object: JOURNAL, action: READ) {
   edges: [JournalEdge!]!
   nodes: [JournalEntry!]!
   pageInfo: PageInfo!
 }
 
+"One entry and its place in the list."
 type JournalEdge @can(object: JOURNAL, action: READ) {
   cursor: String!
   node: JournalEntry!
 }
 
+"Narrows the record; what is left out does not narrow."
 input JournalFilter {
   caseID: ID
   sessionID: ID
@@ -3557,6 +3592,7 @@ input JournalFilter {
   until: Time
 }
 
+"The order of entries."
 enum JournalSort {
   NEWEST
   OLDEST
@@ -3631,7 +3667,8 @@ enum JournalType {
   REFUSALS_SUMMARISED
 }
 `, BuiltIn: false},
-	{Name: "../schema/link.graphqls", Input: `enum LinkState {
+	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
+enum LinkState {
   LIVE
   REVOKED
   EXPIRED
@@ -3683,6 +3720,7 @@ type Terms @public {
   danger: String!
 }
 
+"Whether a phone may send."
 enum PhoneState {
   PROVISIONAL
   WAITING
@@ -3731,18 +3769,21 @@ type Position @can(object: POSITION, action: READ) {
   receivedAt: Time!
 }
 
+"A page of fixes, newest first."
 type PositionConnection @can(object: POSITION, action: READ) {
   edges: [PositionEdge!]!
   nodes: [Position!]!
   pageInfo: PageInfo!
 }
 
+"One fix and its place in the list."
 type PositionEdge @can(object: POSITION, action: READ) {
   cursor: String!
   node: Position!
 }
 `, BuiltIn: false},
-	{Name: "../schema/media.graphqls", Input: `enum MediaKind {
+	{Name: "../schema/media.graphqls", Input: `"What a media file is."
+enum MediaKind {
   RECORDING
   PHOTO
   VIDEO
@@ -3755,6 +3796,7 @@ enum Capture {
   BEFORE
 }
 
+"How far a media file has come."
 enum MediaState {
   RECEIVING
   COMPLETE
@@ -3762,6 +3804,7 @@ enum MediaState {
   INCOMPLETE
 }
 
+"Whether a picture can be shown."
 enum PreviewState {
   NONE
   PENDING
@@ -3813,17 +3856,20 @@ type CaptureMetadata @can(object: MEDIA, action: OPEN) {
   device: String
 }
 
+"A page of media files."
 type MediaFileConnection @can(object: MEDIA, action: READ) {
   edges: [MediaFileEdge!]!
   nodes: [MediaFile!]!
   pageInfo: PageInfo!
 }
 
+"One media file and its place in the list."
 type MediaFileEdge @can(object: MEDIA, action: READ) {
   cursor: String!
   node: MediaFile!
 }
 
+"Narrows a list of media files; what is left out does not narrow."
 input MediaFilter {
   caseID: ID
   sessionID: ID
@@ -3834,6 +3880,7 @@ input MediaFilter {
   acquiredUntil: Time
 }
 
+"The order of a list of media files."
 enum MediaSort {
   ACQUIRED_NEWEST
   ACQUIRED_OLDEST
@@ -3860,22 +3907,26 @@ type Viewing @can(object: VIEWING, action: READ) {
   requests: Int!
 }
 
+"A page of viewings, newest first."
 type ViewingConnection @can(object: VIEWING, action: READ) {
   edges: [ViewingEdge!]!
   nodes: [Viewing!]!
   pageInfo: PageInfo!
 }
 
+"One viewing and its place in the list."
 type ViewingEdge @can(object: VIEWING, action: READ) {
   cursor: String!
   node: Viewing!
 }
 
+"What to look at, and why."
 input OpenMediaInput {
   mediaFileID: ID!
   purpose: ViewingPurpose = INITIAL_RESPONSE
 }
 
+"The permission to look at one media file."
 type OpenMediaPayload @can(object: MEDIA, action: OPEN) {
   "Good until expiresAt, with Range."
   url: String! @can(object: MEDIA, action: OPEN)
@@ -3885,6 +3936,7 @@ type OpenMediaPayload @can(object: MEDIA, action: OPEN) {
   viewing: Viewing!
 }
 
+"What a still is taken from."
 input TakeSnapshotInput {
   sessionID: ID!
   "The recording it is taken from; left out for live video."
@@ -3915,6 +3967,7 @@ scalar Int64
 "A place in the agency's journal and positions. Opaque: hand it back as it came."
 scalar Cursor
 
+"A kind of thing that rights are given for."
 enum PolicyObject {
   AGENCY
   SETTINGS
@@ -3935,6 +3988,7 @@ enum PolicyObject {
   ME
 }
 
+"What may be done to a kind of thing."
 enum PolicyAction {
   READ
   OPEN
@@ -3962,6 +4016,7 @@ type PageInfo @public {
   endCursor: String
 }
 
+"Reading changes nothing."
 type Query {
   "Who asks: null without a sign-in."
   me: Me @public
@@ -3998,6 +4053,7 @@ type Query {
   statistics(from: Date!, to: Date!): Statistics! @can(object: STATISTICS, action: READ)
 }
 
+"Every change is one transaction, with its entry in the journal."
 type Mutation {
   "Signs in at a console and sets its cookie. SIGN_IN_FAILED, RATE_LIMITED."
   signIn(input: SignInInput!): SignInPayload! @public
@@ -4056,6 +4112,7 @@ type Mutation {
   stopSending: DonePayload! @can(object: OWN_SESSION, action: READ)
 }
 
+"What happens, as it happens."
 type Subscription {
   "Everything that happens on the agency's board after the cursor. RESYNC when the cursor is too old."
   caseBoardChanged(after: Cursor): CaseBoardEvent! @can(object: CASE, action: READ)
@@ -4070,7 +4127,8 @@ type DonePayload @public {
   done: Boolean!
 }
 `, BuiltIn: false},
-	{Name: "../schema/session.graphqls", Input: `enum SessionKind {
+	{Name: "../schema/session.graphqls", Input: `"Whose phone sends: a caller's, or an officer's (第4の4)."
+enum SessionKind {
   CALLER
   STAFF
 }
@@ -4183,6 +4241,7 @@ type Session @can(object: SESSION, action: READ) {
   cursor: Cursor!
 }
 
+"A caller's number as the reader may see it now."
 type PhoneNumber @can(object: NUMBER, action: READ) {
   "E.164, or only the last three digits."
   e164: String! @can(object: NUMBER, action: READ)
@@ -4191,6 +4250,7 @@ type PhoneNumber @can(object: NUMBER, action: READ) {
   whole: Boolean!
 }
 
+"One stage that a video report reached."
 type Stage @can(object: SESSION, action: READ) {
   state: SessionState!
   at: Time!
@@ -4210,6 +4270,7 @@ type Checks @can(object: SESSION, action: READ) {
   supervisorTold: Boolean!
 }
 
+"What the dispatcher confirms; what is left out is not confirmed."
 input ChecksInput {
   safe: Boolean = false
   cameraPhone: Boolean = false
@@ -4218,6 +4279,7 @@ input ChecksInput {
   supervisorTold: Boolean = false
 }
 
+"How many of each kind were received."
 type MediaCounts @can(object: SESSION, action: READ) {
   recordings: Int!
   photosNow: Int!
@@ -4229,6 +4291,7 @@ type MediaCounts @can(object: SESSION, action: READ) {
   positions: Int!
 }
 
+"A page of video reports."
 type SessionConnection @can(object: SESSION, action: READ) {
   edges: [SessionEdge!]!
   nodes: [Session!]!
@@ -4236,11 +4299,13 @@ type SessionConnection @can(object: SESSION, action: READ) {
   cursor: Cursor!
 }
 
+"One video report and its place in the list."
 type SessionEdge @can(object: SESSION, action: READ) {
   cursor: String!
   node: Session!
 }
 
+"Narrows a list of video reports; what is left out does not narrow."
 input SessionFilter {
   caseID: ID
   open: Boolean
@@ -4252,11 +4317,13 @@ input SessionFilter {
   requestedUntil: Time
 }
 
+"The order of a list of video reports."
 enum SessionSort {
   REQUESTED_NEWEST
   REQUESTED_OLDEST
 }
 
+"Why and whom to ask for video (第4の1(1))."
 input RequestVideoInput {
   caseID: ID!
   asked: Mode!
@@ -4277,12 +4344,14 @@ input RequestVideoInput {
   language: String = "ja"
 }
 
+"The video report that was asked for."
 type RequestVideoPayload @can(object: SESSION, action: REQUEST) {
   session: Session!
   "Differs from the notified number: look twice."
   numberDiffers: Boolean!
 }
 
+"The second confirmation (第4の1(2))."
 input ConfirmSendInput {
   sessionID: ID!
   "The last four digits as the caller reads them; the address once more for e-mail."
@@ -4293,41 +4362,50 @@ input ConfirmSendInput {
   idempotencyKey: String!
 }
 
+"The video report as it stands now."
 type SessionPayload @can(object: SESSION, action: READ) {
   session: Session!
 }
 
+"What the caller is asked for now."
 input AskModeInput {
   sessionID: ID!
   mode: Mode!
 }
 
+"Which phone, and whether it is let in."
 input AdmitPhoneInput {
   phoneID: ID!
   admit: Boolean!
 }
 
+"The video report whose link is destroyed."
 input RevokeLinkInput {
   sessionID: ID!
 }
 
+"The video report whose link went to the wrong person."
 input ReportMisdirectedInput {
   sessionID: ID!
 }
 
+"What ends, and why."
 input EndSessionInput {
   sessionID: ID!
   reason: EndReason!
 }
 
+"The video report whose picture is on the screen."
 input ReportFirstFrameInput {
   sessionID: ID!
 }
 
+"The video report to watch."
 input WatchInput {
   sessionID: ID!
 }
 
+"Where to watch live video, by WHEP."
 type WatchPayload @can(object: SESSION, action: WATCH) {
   "Where to POST the WHEP offer."
   url: String!
@@ -4361,6 +4439,7 @@ type Statistics @can(object: STATISTICS, action: READ) {
   funnel: [StageCount!]!
 }
 
+"The counts of one day."
 type DayCount @can(object: STATISTICS, action: READ) {
   day: Date!
   cases: Int!
@@ -4368,6 +4447,7 @@ type DayCount @can(object: STATISTICS, action: READ) {
   connected: Int!
 }
 
+"The counts of one class of cases."
 type ClassCount @can(object: STATISTICS, action: READ) {
   class: CaseClass!
   cases: Int!
@@ -4383,6 +4463,7 @@ enum ReportKind {
   BEFORE_STILL
 }
 
+"The counts of one kind of media."
 type KindCount @can(object: STATISTICS, action: READ) {
   kind: ReportKind!
   "Media files of the kind."
@@ -4391,11 +4472,13 @@ type KindCount @can(object: STATISTICS, action: READ) {
   sessions: Int!
 }
 
+"How many video reports came from callers, and from officers."
 type OriginCount @can(object: STATISTICS, action: READ) {
   kind: SessionKind!
   sessions: Int!
 }
 
+"How many video reports ended for one reason."
 type EndReasonCount @can(object: STATISTICS, action: READ) {
   "Null for those that nobody ended: expired, revoked or still open."
   reason: EndReason
@@ -4413,6 +4496,7 @@ enum FunnelStage {
   ENDED
 }
 
+"How many video reports reached one stage."
 type StageCount @can(object: STATISTICS, action: READ) {
   stage: FunnelStage!
   sessions: Int!

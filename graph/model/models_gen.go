@@ -15,16 +15,19 @@ import (
 	"time"
 )
 
+// Which phone, and whether it is let in.
 type AdmitPhoneInput struct {
 	PhoneID string `json:"phoneID"`
 	Admit   bool   `json:"admit"`
 }
 
+// What the caller is asked for now.
 type AskModeInput struct {
 	SessionID string     `json:"sessionID"`
 	Mode      cases.Mode `json:"mode"`
 }
 
+// What a phone announces before it sends a file.
 type BeginUploadInput struct {
 	// An upload of this phone that shall go on; the rest of the input must be as before.
 	Resume *string `json:"resume,omitempty"`
@@ -50,6 +53,7 @@ type CaseBoardEvent struct {
 	Removed []string `json:"removed"`
 }
 
+// A page of cases.
 type CaseConnection struct {
 	Edges    []*CaseEdge   `json:"edges"`
 	Nodes    []*cases.Case `json:"nodes"`
@@ -58,15 +62,18 @@ type CaseConnection struct {
 	Cursor string `json:"cursor"`
 }
 
+// One case and its place in the list.
 type CaseEdge struct {
 	Cursor string      `json:"cursor"`
 	Node   *cases.Case `json:"node"`
 }
 
+// The case as it stands now.
 type CasePayload struct {
 	Case *cases.Case `json:"case"`
 }
 
+// The second confirmation (第4の1(2)).
 type ConfirmSendInput struct {
 	SessionID string `json:"sessionID"`
 	// The last four digits as the caller reads them; the address once more for e-mail.
@@ -82,21 +89,25 @@ type DonePayload struct {
 	Done bool `json:"done"`
 }
 
+// What ends, and why.
 type EndSessionInput struct {
 	SessionID string          `json:"sessionID"`
 	Reason    cases.EndReason `json:"reason"`
 }
 
+// The access code, as the officer reads it aloud.
 type EnterCodeInput struct {
 	Secret string `json:"secret"`
 	Code   string `json:"code"`
 }
 
+// The proof that the code was right.
 type EnterCodePayload struct {
 	// Hand it to join.
 	Pass string `json:"pass"`
 }
 
+// The answer to the four items, and the phone that gives it.
 type JoinInput struct {
 	Secret string `json:"secret"`
 	// From enterCode, where a code applies.
@@ -113,22 +124,26 @@ type JoinInput struct {
 	Browser *string `json:"browser,omitempty"`
 }
 
+// The video report that the phone has joined.
 type JoinPayload struct {
 	// Null after a refusal.
 	Session *OwnSession `json:"session,omitempty"`
 }
 
+// A page of the record.
 type JournalConnection struct {
 	Edges    []*JournalEdge `json:"edges"`
 	Nodes    []*journal.Row `json:"nodes"`
 	PageInfo *PageInfo      `json:"pageInfo"`
 }
 
+// One entry and its place in the list.
 type JournalEdge struct {
 	Cursor string       `json:"cursor"`
 	Node   *journal.Row `json:"node"`
 }
 
+// The case that help was sent to.
 type MarkDispatchedInput struct {
 	CaseID string `json:"caseID"`
 }
@@ -143,6 +158,7 @@ type Me struct {
 	Session *OwnSession `json:"session,omitempty"`
 }
 
+// How many of each kind were received.
 type MediaCounts struct {
 	Recordings   int `json:"recordings"`
 	PhotosNow    int `json:"photosNow"`
@@ -154,20 +170,24 @@ type MediaCounts struct {
 	Positions    int `json:"positions"`
 }
 
+// A page of media files.
 type MediaFileConnection struct {
 	Edges    []*MediaFileEdge      `json:"edges"`
 	Nodes    []*evidence.MediaFile `json:"nodes"`
 	PageInfo *PageInfo             `json:"pageInfo"`
 }
 
+// One media file and its place in the list.
 type MediaFileEdge struct {
 	Cursor string              `json:"cursor"`
 	Node   *evidence.MediaFile `json:"node"`
 }
 
+// Every change is one transaction, with its entry in the journal.
 type Mutation struct {
 }
 
+// What is known of a new case.
 type OpenCaseInput struct {
 	Class *cases.Class `json:"class,omitempty"`
 	// At most 200 characters.
@@ -179,21 +199,25 @@ type OpenCaseInput struct {
 	Drill *bool   `json:"drill,omitempty"`
 }
 
+// What the caller's tap sends.
 type OpenLinkInput struct {
 	Secret string `json:"secret"`
 }
 
+// What a page shows after the tap.
 type OpenLinkPayload struct {
 	Terms *cases.LinkTerms `json:"terms"`
 	// To be signed by a phone that was bound before, for resume. Good for two minutes, once.
 	Nonce string `json:"nonce"`
 }
 
+// What to look at, and why.
 type OpenMediaInput struct {
 	MediaFileID string            `json:"mediaFileID"`
 	Purpose     *evidence.Purpose `json:"purpose,omitempty"`
 }
 
+// The permission to look at one media file.
 type OpenMediaPayload struct {
 	// Good until expiresAt, with Range.
 	URL         string              `json:"url"`
@@ -220,6 +244,7 @@ type OwnSession struct {
 	Limit int64 `json:"limit"`
 }
 
+// One upload of this phone.
 type OwnUpload struct {
 	ID       string        `json:"id"`
 	Kind     evidence.Kind `json:"kind"`
@@ -235,6 +260,7 @@ type PageInfo struct {
 	EndCursor       *string `json:"endCursor,omitempty"`
 }
 
+// A caller's number as the reader may see it now.
 type PhoneNumber struct {
 	// E.164, or only the last three digits.
 	E164 string `json:"e164"`
@@ -243,17 +269,20 @@ type PhoneNumber struct {
 	Whole  bool     `json:"whole"`
 }
 
+// A page of fixes, newest first.
 type PositionConnection struct {
 	Edges    []*PositionEdge   `json:"edges"`
 	Nodes    []*cases.Position `json:"nodes"`
 	PageInfo *PageInfo         `json:"pageInfo"`
 }
 
+// One fix and its place in the list.
 type PositionEdge struct {
 	Cursor string          `json:"cursor"`
 	Node   *cases.Position `json:"node"`
 }
 
+// Where to send live video, by WHIP.
 type PublishPayload struct {
 	// Where to POST the WHIP offer.
 	URL       string    `json:"url"`
@@ -261,21 +290,26 @@ type PublishPayload struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
+// Reading changes nothing.
 type Query struct {
 }
 
+// The video report whose picture is on the screen.
 type ReportFirstFrameInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// The video report whose link went to the wrong person.
 type ReportMisdirectedInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// Which link's words differ.
 type ReportMismatchInput struct {
 	Secret string `json:"secret"`
 }
 
+// One GPS fix as the phone's browser gives it; units as in Position.
 type ReportPositionInput struct {
 	Latitude   float64   `json:"latitude"`
 	Longitude  float64   `json:"longitude"`
@@ -286,16 +320,19 @@ type ReportPositionInput struct {
 	CapturedAt time.Time `json:"capturedAt"`
 }
 
+// That the fix was stored.
 type ReportPositionPayload struct {
 	ReceivedAt time.Time `json:"receivedAt"`
 }
 
+// What stands in the caller's way.
 type ReportTroubleInput struct {
 	Secret string `json:"secret"`
 	// CAMERA_DENIED, LOCATION_DENIED, UNSUPPORTED_BROWSER or NETWORK.
 	Reason cases.Stall `json:"reason"`
 }
 
+// Why and whom to ask for video (第4の1(1)).
 type RequestVideoInput struct {
 	CaseID string     `json:"caseID"`
 	Asked  cases.Mode `json:"asked"`
@@ -316,12 +353,14 @@ type RequestVideoInput struct {
 	Language *string `json:"language,omitempty"`
 }
 
+// The video report that was asked for.
 type RequestVideoPayload struct {
 	Session *cases.Session `json:"session"`
 	// Differs from the notified number: look twice.
 	NumberDiffers bool `json:"numberDiffers"`
 }
 
+// The proof that this is the phone that joined before.
 type ResumeInput struct {
 	Secret  string `json:"secret"`
 	PhoneID string `json:"phoneID"`
@@ -330,10 +369,12 @@ type ResumeInput struct {
 	Signature string `json:"signature"`
 }
 
+// The video report whose link is destroyed.
 type RevokeLinkInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// A page of video reports.
 type SessionConnection struct {
 	Edges    []*SessionEdge   `json:"edges"`
 	Nodes    []*cases.Session `json:"nodes"`
@@ -341,6 +382,7 @@ type SessionConnection struct {
 	Cursor   string           `json:"cursor"`
 }
 
+// One video report and its place in the list.
 type SessionEdge struct {
 	Cursor string         `json:"cursor"`
 	Node   *cases.Session `json:"node"`
@@ -355,10 +397,12 @@ type SessionEvent struct {
 	Session *cases.Session `json:"session"`
 }
 
+// The video report as it stands now.
 type SessionPayload struct {
 	Session *cases.Session `json:"session"`
 }
 
+// Who signs in.
 type SignInInput struct {
 	// The agency's code; may be left out where the installation has one agency.
 	Agency   *string `json:"agency,omitempty"`
@@ -366,17 +410,21 @@ type SignInInput struct {
 	Password string  `json:"password"`
 }
 
+// Who has signed in.
 type SignInPayload struct {
 	Me *Me `json:"me"`
 }
 
+// That the sign-in has ended.
 type SignOutPayload struct {
 	Done bool `json:"done"`
 }
 
+// What happens, as it happens.
 type Subscription struct {
 }
 
+// What a still is taken from.
 type TakeSnapshotInput struct {
 	SessionID string `json:"sessionID"`
 	// The recording it is taken from; left out for live video.
@@ -385,6 +433,7 @@ type TakeSnapshotInput struct {
 	Size int64 `json:"size"`
 }
 
+// What changes; what is left out stays.
 type UpdateCaseInput struct {
 	CaseID       string       `json:"caseID"`
 	Class        *cases.Class `json:"class,omitempty"`
@@ -405,32 +454,38 @@ type UploadPayload struct {
 	Chunk int `json:"chunk"`
 }
 
+// A page of people.
 type UserConnection struct {
 	Edges    []*UserEdge      `json:"edges"`
 	Nodes    []*identity.User `json:"nodes"`
 	PageInfo *PageInfo        `json:"pageInfo"`
 }
 
+// One person and their place in the list.
 type UserEdge struct {
 	Cursor string         `json:"cursor"`
 	Node   *identity.User `json:"node"`
 }
 
+// A page of viewings, newest first.
 type ViewingConnection struct {
 	Edges    []*ViewingEdge      `json:"edges"`
 	Nodes    []*evidence.Viewing `json:"nodes"`
 	PageInfo *PageInfo           `json:"pageInfo"`
 }
 
+// One viewing and its place in the list.
 type ViewingEdge struct {
 	Cursor string            `json:"cursor"`
 	Node   *evidence.Viewing `json:"node"`
 }
 
+// The video report to watch.
 type WatchInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// Where to watch live video, by WHEP.
 type WatchPayload struct {
 	// Where to POST the WHEP offer.
 	URL string `json:"url"`
@@ -440,6 +495,7 @@ type WatchPayload struct {
 	Viewing   *evidence.Viewing `json:"viewing"`
 }
 
+// The order of entries.
 type JournalSort string
 
 const (
