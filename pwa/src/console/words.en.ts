@@ -611,6 +611,7 @@ export const en: Translated<typeof ja> = {
     LIVE_RESUMED: 'live video came back',
     LIVE_ENDED: 'live video ended',
     LIVE_UNRECORDED: 'live video is not being recorded',
+    REQUEST_REFUSED: 'was refused',
     REFUSALS_SUMMARISED: 'summed up refusals',
   },
 

@@ -605,6 +605,7 @@ export const ja = {
     LIVE_RESUMED: 'ライブ映像が戻りました',
     LIVE_ENDED: 'ライブ映像が終わりました',
     LIVE_UNRECORDED: 'ライブ映像を録画できていません',
+    REQUEST_REFUSED: '操作を拒みました',
     REFUSALS_SUMMARISED: '拒んだ回数をまとめました',
   },
 

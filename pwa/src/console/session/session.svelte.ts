@@ -59,6 +59,7 @@ export class SessionView {
   #standing = $state<SessionStanding>('loading');
   #state = $state<FollowState>('loading');
   #acting = $state(false);
+  #events = 0;
   readonly #stop: () => void;
 
   constructor(
@@ -79,6 +80,7 @@ export class SessionView {
       subscribe: (after, sink) => api.subscribe(sessionSubscription, { id, after }, sink),
       cursorOf: (event) => event.sessionChanged.cursor,
       apply: ({ sessionChanged }) => {
+        this.#events += 1;
         this.take(sessionChanged.session);
         this.timeline.add(sessionChanged.entries);
       },
@@ -170,11 +172,18 @@ export class SessionView {
     }
   }
 
+  /** A link was sent: shows it unless its event has come already. */
+  sent(answer: SessionDetails): void {
+    if (answer.link?.id !== this.#details?.link?.id) {
+      this.take(answer);
+    }
+  }
+
   /** Asks the caller for another way of helping. */
   askMode(mode: Mode): Promise<void> {
     return this.#act(async () => {
       const { askMode } = await this.#api.ask(askModeMutation, { input: { sessionID: this.id, mode } });
-      this.take(askMode.session);
+      return askMode.session;
     });
   }
 
@@ -182,7 +191,7 @@ export class SessionView {
   admit(phoneID: string, admit: boolean): Promise<void> {
     return this.#act(async () => {
       const { admitPhone } = await this.#api.ask(admitPhoneMutation, { input: { phoneID, admit } });
-      this.take(admitPhone.session);
+      return admitPhone.session;
     });
   }
 
@@ -190,7 +199,7 @@ export class SessionView {
   revoke(): Promise<void> {
     return this.#act(async () => {
       const { revokeLink } = await this.#api.ask(revokeLinkMutation, { input: { sessionID: this.id } });
-      this.take(revokeLink.session);
+      return revokeLink.session;
     });
   }
 
@@ -200,7 +209,7 @@ export class SessionView {
       const { reportMisdirected } = await this.#api.ask(reportMisdirectedMutation, {
         input: { sessionID: this.id },
       });
-      this.take(reportMisdirected.session);
+      return reportMisdirected.session;
     });
   }
 
@@ -208,7 +217,7 @@ export class SessionView {
   end(reason: EndReason): Promise<void> {
     return this.#act(async () => {
       const { endSession } = await this.#api.ask(endSessionMutation, { input: { sessionID: this.id, reason } });
-      this.take(endSession.session);
+      return endSession.session;
     });
   }
 
@@ -217,7 +226,7 @@ export class SessionView {
     return this.#act(async () => {
       const details = this.#details;
       if (!details || details.case.dispatchedAt) {
-        return;
+        return undefined;
       }
       const { markDispatched } = await this.#api.ask(markDispatchedMutation, { input: { caseID: details.case.id } });
       if (this.#details) {
@@ -226,6 +235,7 @@ export class SessionView {
           case: { ...this.#details.case, dispatchedAt: markDispatched.case.dispatchedAt },
         };
       }
+      return undefined;
     });
   }
 
@@ -290,13 +300,18 @@ export class SessionView {
     return session.cursor;
   }
 
-  async #act(act: () => Promise<void>): Promise<void> {
+  /** Does something. Its answer is shown unless an event came meanwhile, which may be the newer word. */
+  async #act(act: () => Promise<SessionDetails | undefined>): Promise<void> {
     if (this.#acting) {
       return;
     }
     this.#acting = true;
+    const events = this.#events;
     try {
-      await act();
+      const answer = await act();
+      if (answer && events === this.#events) {
+        this.take(answer);
+      }
     } catch (error) {
       this.#onError(error);
     } finally {

@@ -53,7 +53,12 @@ export class Api {
       requestPolicy: 'network-only',
       preferGetMethod: false,
       fetchOptions: () => ({
-        headers: { 'Genba-Actor': 'console', 'Accept-Language': options.language() },
+        headers: {
+          'Genba-Actor': 'console',
+          'Accept-Language': options.language(),
+          // The library would also take event streams, which cannot carry the sign-in's cookie.
+          Accept: 'application/graphql-response+json, application/json',
+        },
       }),
       fetch: (input, init) => this.#fetch(input, init),
     });
