@@ -97,7 +97,7 @@ async function open(browser, options) {
  */
 export function assertNoFaults(context, { expected = [] } = {}) {
   const unexpected = faults.get(context).filter((fault) => !expected.some((pattern) => pattern.test(fault)));
-  assert.deepEqual(unexpected, []);
+  assert.deepEqual([...new Set(unexpected)], []);
 }
 
 /**

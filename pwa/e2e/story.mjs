@@ -1,0 +1,46 @@
+// Tests that follow one another: what one does, the next builds on.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { scratch } from './paths.mjs';
+
+/**
+ * Answers a function like test whose tests are steps of one story: after a failed step the others fail at once. What
+ * every open page shows then is saved as a picture and as its accessible text under pwa/.e2e/failures.
+ *   open  answers the browser, once it is there
+ *   name  begins the names of the saved files
+ */
+export function story(name, open) {
+  let broken;
+  let count = 0;
+  return (title, run) =>
+    test(title, async (t) => {
+      const step = ++count;
+      if (broken) {
+        throw new Error(`not reached, because this failed: ${broken}`);
+      }
+      try {
+        await run(t);
+      } catch (error) {
+        broken = title;
+        await save(open(), `${name}-${step}`);
+        throw error;
+      }
+    });
+}
+
+async function save(browser, name) {
+  const folder = join(scratch, 'failures');
+  mkdirSync(folder, { recursive: true });
+  const pages = browser?.contexts().flatMap((context) => context.pages()) ?? [];
+  for (const [index, page] of pages.entries()) {
+    const path = join(folder, `${name}-${index + 1}`);
+    try {
+      await page.screenshot({ path: `${path}.png`, fullPage: true, timeout: 5_000 });
+      writeFileSync(`${path}.yaml`, `${page.url().split('#')[0]}\n${await page.locator('body').ariaSnapshot({ timeout: 5_000 })}\n`);
+    } catch (error) {
+      // The failure itself says more than a page that cannot be looked at.
+      writeFileSync(`${path}.txt`, String(error));
+    }
+  }
+}
