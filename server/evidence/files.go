@@ -126,7 +126,8 @@ var tusReasons = map[int]problem.Reason{
 	http.StatusBadRequest: problem.BadInput, http.StatusNotFound: problem.NotFound, http.StatusConflict: problem.Conflict,
 	http.StatusMethodNotAllowed: problem.MethodNotAllowed, http.StatusPreconditionFailed: problem.PreconditionFailed,
 	http.StatusRequestEntityTooLarge: problem.TooLarge, http.StatusLocked: problem.Conflict, http.StatusUnsupportedMediaType: problem.BadInput,
-	http.StatusRequestTimeout: problem.Timeout, http.StatusServiceUnavailable: problem.Unavailable,
+	http.StatusRequestTimeout: problem.Timeout, http.StatusInternalServerError: problem.Unavailable, // a lock or a read that took too long
+	http.StatusServiceUnavailable: problem.Unavailable,
 }
 
 // WriteHeader begins the answer; from 400 on it is a problem.

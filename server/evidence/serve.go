@@ -34,6 +34,9 @@ type shown struct {
 // showable says what of a file may be looked at. Originals of pictures never
 // are: they leave only in an export.
 func showable(m *MediaFile) (shown, error) {
+	if m.Reason == ReasonDamaged {
+		return shown{}, problem.New(problem.NoPreview)
+	}
 	switch m.Kind {
 	case KindPhoto, KindSnapshot:
 		switch m.Preview {

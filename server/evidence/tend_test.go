@@ -2,9 +2,12 @@ package evidence_test
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,5 +169,29 @@ func TestLiveViewings(t *testing.T) {
 		requireProblem(t, err, problem.GrantInvalid)
 		_, err = s.View(s.ctx(), policy.SystemActor(), s.agency.ID, "", s.session.ID, time.Minute)
 		requireProblem(t, err, problem.Forbidden)
+	})
+}
+
+func TestBrokenConnectionLosesNothingThatArrived(t *testing.T) {
+	each(t, func(t *testing.T, s *scene) {
+		data := photoOf(t, 900_000)
+		u := s.begin(len(data))
+		require.Equal(t, http.StatusCreated, s.create(u).status)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.server.URL, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "PATCH %s%s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nAuthorization: Bearer %s\r\nUpload-Offset: 0\r\n"+
+			"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n", evidence.FilesPath, u.File.ID, u.Token, len(data))
+		require.NoError(t, err)
+		_, err = conn.Write(data[:300_000])
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		var at int64
+		require.Eventually(t, func() bool {
+			at = s.send(http.MethodHead, evidence.FilesPath+u.File.ID, u.Token, nil, nil).offset
+			return at > 0
+		}, 20*time.Second, 20*time.Millisecond)
+		require.LessOrEqual(t, at, int64(300_000))
+		require.EqualValues(t, len(data), s.patch(u, at, data[at:]).offset)
+		require.Equal(t, data, s.original(s.row(u.File.ID)))
 	})
 }
