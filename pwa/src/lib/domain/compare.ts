@@ -26,10 +26,14 @@ export interface ClaimedMoment {
   readonly zoned: boolean;
 }
 
-/** Reads a claimed moment, "2026-11-23T09:10:11" with or without a zone; null where it cannot be read. */
+/**
+ * Reads a claimed moment as files write it, "2026-11-23T09:10:11" or a camera's "2026:11:23 09:10:11", with or without a
+ * zone; null where it cannot be read.
+ */
 export function claimedMoment(text: string): ClaimedMoment | null {
-  const zoned = /(?:Z|[+-]\d\d:?\d\d)$/.test(text);
-  const at = new Date(zoned ? text : `${text.replace(' ', 'T')}+09:00`);
+  const moment = text.replace(/^(\d{4}):(\d\d):(\d\d)/, '$1-$2-$3').replace(' ', 'T');
+  const zoned = /T.*(?:Z|[+-]\d\d:?\d\d)$/.test(moment);
+  const at = new Date(zoned ? moment : `${moment}+09:00`);
   return Number.isNaN(at.getTime()) ? null : { at, zoned };
 }
 

@@ -208,6 +208,8 @@ describe('what a file says of itself', () => {
   test('a moment without a zone is read as Japan’s', () => {
     expect(claimedMoment('2026-11-23T09:00:00')).toEqual({ at: new Date('2026-11-23T00:00:00Z'), zoned: false });
     expect(claimedMoment('2026-11-23T09:00:00Z')).toEqual({ at: new Date('2026-11-23T09:00:00Z'), zoned: true });
+    expect(claimedMoment('2026:11:23 09:00:00')).toEqual({ at: new Date('2026-11-23T00:00:00Z'), zoned: false });
+    expect(claimedMoment('2026:11:23 09:00:00-05:00')).toEqual({ at: new Date('2026-11-23T14:00:00Z'), zoned: true });
     expect(claimedMoment('yesterday')).toBeNull();
   });
 
