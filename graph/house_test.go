@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -42,12 +44,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == evidence.PreviewArgument { // evidence starts its own program to make previews
+		if err := evidence.PreviewMain(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	goleak.VerifyTestMain(m,
-		// libraries that start one goroutine for the process's life
-		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
-		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
-	)
+	// GORM keeps one goroutine for each database that was ever opened.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
 }
 
 // schema is the contract as it is served.
@@ -510,9 +515,11 @@ func (h *house) beginUpload(phone *visitor, size int) (id, token string) {
 // tus sends the whole of an announced file.
 func (h *house) tus(id, token string, data []byte) {
 	h.t.Helper()
+	ctx, done := context.WithCancel(h.ctx())
+	defer done()
 	for _, r := range []*http.Request{
-		httptest.NewRequestWithContext(h.ctx(), http.MethodPost, evidence.FilesPath, nil),
-		httptest.NewRequestWithContext(h.ctx(), http.MethodPatch, evidence.FilesPath+id, bytes.NewReader(data)),
+		httptest.NewRequestWithContext(ctx, http.MethodPost, evidence.FilesPath, nil),
+		httptest.NewRequestWithContext(ctx, http.MethodPatch, evidence.FilesPath+id, bytes.NewReader(data)),
 	} {
 		r.Header.Set("Tus-Resumable", "1.0.0")
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -542,4 +549,13 @@ func (h *house) upload(phone *visitor) string {
 func (h *house) onStatement(f func(*gorm.DB)) (restore func()) {
 	h.onSQL.Store(&f)
 	return func() { h.onSQL.Store(nil) }
+}
+
+// sign signs a nonce as a browser does.
+func sign(t testing.TB, key *ecdsa.PrivateKey, nonce string) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(nonce))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	require.NoError(t, err)
+	return base64.StdEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"genba/server/problem"
 )
@@ -44,6 +45,9 @@ func (post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecuto
 	}
 	params.ReadTime.End = graphql.Now()
 	op, errs := exec.CreateOperationContext(ctx, params)
+	if errs == nil && op.Operation.Operation == ast.Subscription { // its answers need a stream
+		errs = append(errs, present(ctx, problem.New(problem.QueryInvalid)))
+	}
 	if errs != nil {
 		response := exec.DispatchError(graphql.WithOperationContext(ctx, op), errs)
 		write(w, refusedStatus(kind, response), response)
