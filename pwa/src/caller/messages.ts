@@ -104,11 +104,12 @@ export const messages = defineMessages({
     },
     position: {
       title: 'いる場所',
+      heading: 'いる場所が、警察に届いています',
       why: '場所がわかると、警察が早く着けます。',
       share: '場所を知らせる',
       notNow: 'いまはしない',
       asking: 'さがしています…',
-      on: (metres: string) => `場所を知らせています（誤差 約${metres} m）`,
+      on: (metres: string) => `場所を知らせています（誤差 約${metres}m）`,
       lost: '場所がわかりません。空が見えるところへ動けるときは、動いてください。',
       denied: '場所は知らせていません。',
       how: '知らせる方法',
@@ -326,6 +327,7 @@ export const messages = defineMessages({
     },
     position: {
       title: 'Where you are',
+      heading: 'The police see where you are',
       why: 'With your location the police get there sooner.',
       share: 'Send my location',
       notNow: 'Not now',
