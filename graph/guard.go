@@ -65,12 +65,14 @@ func (w *walk) selection(set ast.SelectionSet, depth, times int) error {
 		case *ast.Field:
 			err = w.field(s, depth, times)
 		case *ast.InlineFragment:
-			w.directives += len(s.Directives)
-			err = w.selection(s.SelectionSet, depth, times)
+			if err = w.conditions(s.Directives); err == nil {
+				err = w.selection(s.SelectionSet, depth, times)
+			}
 		case *ast.FragmentSpread:
-			w.directives += len(s.Directives)
 			w.fields++ // an empty spread costs, too
-			err = w.selection(s.Definition.SelectionSet, depth, times)
+			if err = w.conditions(s.Directives); err == nil {
+				err = w.selection(s.Definition.SelectionSet, depth, times)
+			}
 		}
 		if err != nil {
 			return err
@@ -79,9 +81,23 @@ func (w *walk) selection(set ast.SelectionSet, depth, times int) error {
 	return nil
 }
 
+// conditions counts directives. Only @skip and @include are served: the executor
+// knows @defer, but an answer comes in one piece here.
+func (w *walk) conditions(list ast.DirectiveList) error {
+	w.directives += len(list)
+	for _, d := range list {
+		if d.Name != "skip" && d.Name != "include" {
+			return problem.New(problem.QueryInvalid)
+		}
+	}
+	return nil
+}
+
 func (w *walk) field(f *ast.Field, depth, times int) error {
 	w.fields++
-	w.directives += len(f.Directives)
+	if err := w.conditions(f.Directives); err != nil {
+		return err
+	}
 	if f.Alias != f.Name {
 		w.aliases++
 	}
