@@ -502,7 +502,8 @@ func (c *Cases) finish(tx *database.Tx, s *Session, st State, link LinkState, e 
 }
 
 // SetLive notes that live video began, paused or stopped, as the live room saw
-// it. A session that is over stays as it is.
+// it. Pictures that stop coming are a stall of the network, until they come
+// again. A session that is over stays as it is.
 func (c *Cases) SetLive(ctx context.Context, id string, live bool, what journal.Type, phone string) error {
 	return c.db.InTx(ctx, func(tx *database.Tx) error {
 		s, err := lockSession(tx, id)
@@ -511,6 +512,13 @@ func (c *Cases) SetLive(ctx context.Context, id string, live bool, what journal.
 		}
 		c.journal.Append(tx, s.entry(phoneActor(s, phone), what, nil))
 		s.Live = live && !s.State.Over()
+		switch {
+		case s.State.Over():
+		case what == journal.LiveStalled:
+			s.stall(Network, tx.Now)
+		case s.Live && s.Stall == Network:
+			s.moveOn()
+		}
 		return c.save(tx, s)
 	})
 }

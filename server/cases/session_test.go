@@ -383,6 +383,16 @@ func TestStages(t *testing.T) {
 			require.NoError(t, c.rooms.SetLive(ctx, s.ID, true, journal.LiveResumed, p.id))
 			require.False(t, c.session(t, s.ID).Live)
 		})
+		t.Run("live video that stands still is where it stalls, until it moves", func(t *testing.T) {
+			s, _, p := c.connected(t)
+			require.NoError(t, c.rooms.SetLive(ctx, s.ID, true, journal.LiveStarted, p.id))
+			require.NoError(t, c.rooms.SetLive(ctx, s.ID, false, journal.LiveStalled, p.id))
+			require.Equal(t, cases.Network, c.session(t, s.ID).Stall)
+			require.NotNil(t, c.session(t, s.ID).StalledAt)
+			require.NoError(t, c.rooms.SetLive(ctx, s.ID, true, journal.LiveResumed, p.id))
+			require.Empty(t, c.session(t, s.ID).Stall)
+			require.Nil(t, c.session(t, s.ID).StalledAt)
+		})
 		t.Run("a message that did not arrive is where it stalls, until it is opened", func(t *testing.T) {
 			s, issued := c.sent(t)
 			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error { return c.rooms.Undelivered(tx, s.ID) }))
