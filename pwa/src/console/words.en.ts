@@ -32,7 +32,7 @@ export const en: Translated<typeof ja> = {
     watch: 'Watch live video',
     copySummary: 'Copy the summary',
     copyPosition: 'Copy the position',
-    escape: 'Close, go back',
+    escape: 'Close what is open',
   },
   nav: {
     label: 'Pages',
@@ -48,7 +48,6 @@ export const en: Translated<typeof ja> = {
   userStatus: { ACTIVE: 'Active', SUSPENDED: 'Suspended', REMOVED: 'Removed' },
   actions: {
     close: 'Close',
-    cancel: 'Cancel',
     retry: 'Try again',
     save: 'Save',
     more: 'Show more',
@@ -227,7 +226,7 @@ export const en: Translated<typeof ja> = {
 
   request: {
     title: 'Request video',
-    close: 'Close the request panel',
+    close: 'Close',
     script: 'Say',
     language: 'The caller’s language',
     languages: { ja: 'Japanese', en: 'English' },
@@ -289,7 +288,7 @@ export const en: Translated<typeof ja> = {
     correct: 'Correct the destination',
     correctHelp: 'Ends this request and begins anew',
     checksTitle: 'Needed before sending',
-    masked: 'Only its dispatcher and the supervisors see the whole number.',
+    masked: 'Its dispatcher and the supervisors see the whole number, and only while the report lasts.',
   },
 
   session: {
@@ -328,6 +327,7 @@ export const en: Translated<typeof ja> = {
     late: (reason) => `The supervisor is told later: ${reason}`,
     dispatcher: 'Dispatcher',
     callBack: 'Call-back number',
+    lastDigits: (digits) => `ends in ${digits}`,
     phone: 'The caller’s phone',
     noPhone: 'No phone has joined yet',
     phoneState: { PROVISIONAL: 'Agreed, nothing sent yet', WAITING: 'Waits to be let in', BOUND: 'In use', REFUSED: 'Refused' },
@@ -339,6 +339,7 @@ export const en: Translated<typeof ja> = {
     secondPhoneHelp: 'Ask the caller whether they know of it. Letting it in spends one use of the link.',
     admit: 'Let in',
     refuse: 'Refuse',
+    refusedPhones: (count) => `${count} phone${s(count)} refused`,
     position: 'Position',
     noPosition: 'No position yet',
     latLon: 'Latitude, longitude',
@@ -413,7 +414,7 @@ export const en: Translated<typeof ja> = {
     refused: 'Live video cannot be watched',
     ended: 'Live video has ended',
     on: 'Live',
-    recording: 'Recording',
+    recording: 'Being recorded',
     watermark: (name, time) => `${name}  ${time}`,
     fullscreen: 'Full screen',
     frozenFor: (elapsed) => `picture is ${elapsed} old`,
@@ -472,7 +473,7 @@ export const en: Translated<typeof ja> = {
     nothingArriving: 'Nothing is arriving.',
     choose: 'Choose the reason by key',
     unsafeTitle: 'Unsafe: stop the filming',
-    unsafeHelp: 'Say the words below first. Press U again or Enter to end at once.',
+    unsafeHelp: 'Say the words below first. Press U again to end at once.',
     confirm: 'End at once',
     ending: 'Ending',
   },

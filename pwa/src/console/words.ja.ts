@@ -27,7 +27,7 @@ export const ja = {
     watch: 'ライブ映像を見る',
     copySummary: '要約をコピーする',
     copyPosition: '位置をコピーする',
-    escape: '閉じる、戻る',
+    escape: '開いているものを閉じる',
   },
   nav: {
     label: '画面',
@@ -43,7 +43,6 @@ export const ja = {
   userStatus: { ACTIVE: '利用中', SUSPENDED: '停止中', REMOVED: '抹消' },
   actions: {
     close: '閉じる',
-    cancel: 'やめる',
     retry: 'もう一度試す',
     save: '保存',
     more: '続きを表示',
@@ -222,7 +221,7 @@ export const ja = {
 
   request: {
     title: '映像通報の依頼',
-    close: '依頼パネルを閉じる',
+    close: '閉じる',
     script: '読み上げる言葉',
     language: '通報者の言語',
     languages: { ja: '日本語', en: '英語' },
@@ -284,7 +283,7 @@ export const ja = {
     correct: '送り先を直す',
     correctHelp: 'この依頼を終え、入力をやり直します',
     checksTitle: '送る前に要る確認',
-    masked: '番号の全桁は担当者と運用管理者にだけ表示されます。',
+    masked: '番号の全桁は、映像通報の間、担当者と運用管理者にだけ表示されます。',
   },
 
   session: {
@@ -323,6 +322,7 @@ export const ja = {
     late: (reason: string) => `運用管理者へは後報：${reason}`,
     dispatcher: '担当',
     callBack: '折り返し番号',
+    lastDigits: (digits: string) => `下3桁 ${digits}`,
     phone: '通報者の電話',
     noPhone: 'まだ電話がつながっていません',
     phoneState: { PROVISIONAL: '同意済み・未送信', WAITING: '承認待ち', BOUND: '使用中', REFUSED: '断りました' },
@@ -334,6 +334,7 @@ export const ja = {
     secondPhoneHelp: '通報者に心当たりを尋ねてください。入れるとリンクの回数を1回使います。',
     admit: '入れる',
     refuse: '断る',
+    refusedPhones: (count: number) => `断った電話 ${count}台`,
     position: '位置',
     noPosition: 'まだ位置は届いていません',
     latLon: '緯度, 経度',
@@ -408,7 +409,7 @@ export const ja = {
     refused: 'ライブ映像を見られません',
     ended: 'ライブ映像は終わりました',
     on: 'ライブ',
-    recording: '録画中',
+    recording: '録画しています',
     watermark: (name: string, time: string) => `${name}　${time}`,
     fullscreen: '全画面',
     frozenFor: (elapsed: string) => `${elapsed} 前の映像`,
@@ -466,7 +467,7 @@ export const ja = {
     nothingArriving: '受信中のものはありません。',
     choose: '理由をキーで選んでください',
     unsafeTitle: '危険：撮影をやめさせる',
-    unsafeHelp: 'まず下の言葉を伝えてください。もう一度 U か Enter で、すぐに終了します。',
+    unsafeHelp: 'まず下の言葉を伝えてください。もう一度 U を押すと、すぐに終了します。',
     confirm: 'すぐに終了する',
     ending: '終了しています',
   },

@@ -78,13 +78,31 @@ export class LivePicture {
         if (state === 'refused') {
           this.#refusal = sentence(error);
           this.#halt('refused');
-        } else if (state === 'interrupted' && this.#seen !== null) {
+        } else if (state === 'interrupted' && this.#seen !== null && this.#viewer) {
           this.#stall(this.#seen);
         }
       },
     });
     this.#timer = setInterval(() => this.#look(), lookEvery);
     this.#viewer.start();
+  }
+
+  /** The server says that nothing comes any more: the last picture stays, marked as standing still. */
+  hold(): void {
+    if (this.#viewer && this.#seen !== null) {
+      this.#viewer.leave();
+      this.#viewer = undefined;
+      clearInterval(this.#timer);
+      this.#stall(this.#seen);
+    } else {
+      this.over();
+    }
+  }
+
+  /** The live video is over: the picture goes. */
+  over(): void {
+    this.#viewer?.leave();
+    this.#halt('off');
   }
 
   /** Stops watching. */

@@ -4,7 +4,7 @@ import type { Api } from '$lib/api/client';
 import { follow, type FollowState } from '$lib/api/follow';
 import { isOver } from '$lib/domain/stages';
 import { markDispatchedMutation } from '../operations';
-import { Timeline } from '../timeline.svelte';
+import { type Entry, Timeline } from '../timeline.svelte';
 import {
   admitPhoneMutation,
   askModeMutation,
@@ -41,6 +41,27 @@ export interface Arrival {
   readonly stall?: NonNullable<SessionDetails['stall']>;
 }
 
+/** How live video stands: none, coming in, standing still, or gone after it had stood still. */
+export type LiveStanding = 'off' | 'on' | 'stalled' | 'lost';
+
+/** How live video stands by the record, newest entry first; incoming is the server's own word where it says nothing. */
+export function liveStanding(entries: readonly Pick<Entry, 'type'>[], incoming: boolean): LiveStanding {
+  if (incoming) {
+    return 'on';
+  }
+  const last = entries.filter((entry) => entry.type in liveTypes);
+  switch (last[0]?.type) {
+    case 'LIVE_STALLED':
+      return 'stalled';
+    case 'LIVE_ENDED':
+      return last[1]?.type === 'LIVE_STALLED' ? 'lost' : 'off';
+    default:
+      return 'off';
+  }
+}
+
+const liveTypes = { LIVE_STARTED: true, LIVE_STALLED: true, LIVE_RESUMED: true, LIVE_ENDED: true };
+
 /** How a session page stands. */
 export type SessionStanding = 'loading' | 'shown' | 'missing';
 
@@ -51,7 +72,7 @@ export class SessionView {
   readonly #api: Api;
   readonly #onError: (error: unknown) => void;
   readonly #onArrival: (arrival: Arrival) => void;
-  readonly #onLive: (live: boolean) => void;
+  readonly #onLive: (live: LiveStanding) => void;
   #details = $state.raw<SessionDetails | null>(null);
   #older = $state.raw<readonly MediaFile[]>([]);
   #filesEnd = $state<string | null>(null);
@@ -59,6 +80,7 @@ export class SessionView {
   #standing = $state<SessionStanding>('loading');
   #state = $state<FollowState>('loading');
   #acting = $state(false);
+  #live = $state<LiveStanding>('off');
   #events = 0;
   readonly #stop: () => void;
 
@@ -67,8 +89,8 @@ export class SessionView {
     api: Api,
     onError: (error: unknown) => void,
     onArrival: (arrival: Arrival) => void = () => undefined,
-    /** Live video began to come in, or ended; told of the first state too. */
-    onLive: (live: boolean) => void = () => undefined,
+    /** Live video began to come in, stands still, or ended; told of the first standing too. */
+    onLive: (live: LiveStanding) => void = () => undefined,
   ) {
     this.id = id;
     this.#api = api;
@@ -83,6 +105,7 @@ export class SessionView {
         this.#events += 1;
         this.take(sessionChanged.session);
         this.timeline.add(sessionChanged.entries);
+        this.#tellLive();
       },
       onState: (state, refusal) => {
         this.#state = state;
@@ -116,6 +139,11 @@ export class SessionView {
     return this.#acting;
   }
 
+  /** How live video stands, as the server sees it. */
+  get live(): LiveStanding {
+    return this.#live;
+  }
+
   /** Whether nothing more can come. */
   get over(): boolean {
     return this.#details !== null && isOver(this.#details);
@@ -147,9 +175,6 @@ export class SessionView {
   take(next: SessionDetails): void {
     const before = this.#details;
     this.#details = next;
-    if (next.live !== (before?.live ?? false)) {
-      this.#onLive(next.live);
-    }
     if (!before) {
       return;
     }
@@ -282,6 +307,14 @@ export class SessionView {
     }
   }
 
+  #tellLive(): void {
+    const live = liveStanding(this.timeline.entries, this.#details?.live ?? false);
+    if (live !== this.#live) {
+      this.#live = live;
+      this.#onLive(live);
+    }
+  }
+
   async #load(): Promise<string> {
     const { session } = await this.#api.ask(sessionQuery, { id: this.id });
     if (!session) {
@@ -292,6 +325,7 @@ export class SessionView {
     const first = this.#details === null;
     this.take(session);
     this.timeline.begin(session.timeline);
+    this.#tellLive();
     if (first) {
       this.#seen = new Set(session.media.nodes.map((file) => file.id));
       this.#filesEnd = session.media.pageInfo.hasNextPage ? session.media.pageInfo.endCursor : null;

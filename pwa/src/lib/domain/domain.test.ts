@@ -56,6 +56,11 @@ describe('steps', () => {
     );
   });
 
+  test('the end is not waited for', () => {
+    const all = { linkSentAt: at(1), openedAt: at(2), consentedAt: at(3), connectedAt: at(4) };
+    expect(standing(all, { live: false, code: false })).toMatch(/CONNECTED:done ENDED:todo$/);
+  });
+
   test('what was not reached before the end was missed', () => {
     expect(standing({ linkSentAt: at(1), revokedAt: at(9) }, { live: false, code: false })).toBe(
       'REQUESTED:done LINK_SENT:done OPENED:missed CONSENTED:missed CONNECTED:missed ENDED:done',

@@ -72,6 +72,6 @@ export function stepsOf(moments: Moments, { live, code }: { live: boolean; code:
   return all.map(([step, at], index) => ({
     step,
     at,
-    standing: at ? 'done' : over || index < last ? 'missed' : index === last + 1 ? 'now' : 'todo',
+    standing: at ? 'done' : over || index < last ? 'missed' : index === last + 1 && step !== 'ENDED' ? 'now' : 'todo',
   }));
 }

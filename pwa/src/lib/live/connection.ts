@@ -112,6 +112,12 @@ export abstract class LiveConnection {
     this.#set('stopped');
   }
 
+  /** Ends at once where the server itself has said that the video is over: there is nothing left to tell it. */
+  leave(): void {
+    this.#resource = undefined;
+    this.stop();
+  }
+
   /** Tries again now where a pause or a doubtful connection would be waited for: the network has changed. */
   nudge(): void {
     if (this.#retryNow) {
