@@ -1,11 +1,14 @@
 package cases_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"genba/server/cases"
 	"genba/server/database"
@@ -111,26 +114,49 @@ func TestPositions(t *testing.T) {
 				return at
 			}
 			require.Zero(t, verify())
-			for _, edit := range []string{
-				"latitude = latitude + 0.000001", "longitude = -longitude", "accuracy = accuracy + 1", "altitude = 1", "heading = 1", "speed = 1",
-				"captured_at = received_at - (received_at - captured_at)",
+			var kept cases.Position
+			require.NoError(t, db.Read(ctx).Take(&kept, "session_id = ? AND sequence = 3", s.ID).Error)
+			for column, value := range map[string]any{
+				"latitude": kept.Latitude + 1e-9, "longitude": -kept.Longitude, "accuracy": 9, "altitude": 1, "heading": 1, "speed": 1,
+				"captured_at": kept.CapturedAt.UTC().Add(time.Microsecond), "received_at": kept.ReceivedAt.UTC().Add(-time.Microsecond), "salt": []byte("another"),
 			} {
-				var kept cases.Position
-				require.NoError(t, db.Read(ctx).Take(&kept, "session_id = ? AND sequence = 3", s.ID).Error)
-				if edit[:8] == "captured" {
-					require.NoError(t, db.Read(ctx).Model(&kept).Update("captured_at", kept.CapturedAt.Add(time.Microsecond)).Error)
-				} else {
-					require.NoError(t, db.Read(ctx).Exec("UPDATE positions SET "+edit+" WHERE id = ?", kept.ID).Error)
-				}
-				require.Equal(t, 3, verify(), edit)
-				require.NoError(t, db.Read(ctx).Delete(&cases.Position{}, "id = ?", kept.ID).Error)
-				require.Equal(t, 3, verify(), "one is missing")
-				require.NoError(t, db.Read(ctx).Exec("INSERT INTO positions (id, agency_id, number, session_id, sequence, latitude, longitude, accuracy, captured_at, received_at, salt, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-					kept.ID, kept.AgencyID, kept.Number, kept.SessionID, kept.Sequence, 37.7503, 140.4676, 8.0, database.Instant(kept.ReceivedAt), database.Instant(kept.ReceivedAt), kept.Salt, kept.Hash).Error)
+				require.NoError(t, db.Read(ctx).Table("positions").Where("id = ?", kept.ID).UpdateColumn(column, value).Error)
+				require.Equal(t, 3, verify(), column)
+				require.NoError(t, db.Read(ctx).Save(&kept).Error)
 				require.Zero(t, verify(), "put back as it was")
 			}
-			require.NoError(t, db.Read(ctx).Delete(&cases.Position{}, "session_id = ? AND sequence = 5", s.ID).Error)
-			require.Equal(t, 5, verify(), "the end is cut off")
+			require.NoError(t, db.Read(ctx).Delete(&cases.Position{}, "id = ?", kept.ID).Error)
+			require.Equal(t, 3, verify(), "one is missing")
+			require.NoError(t, db.Read(ctx).Model(&cases.Position{}).Where("session_id = ? AND sequence > 3", s.ID).UpdateColumn("sequence", gorm.Expr("sequence - 1")).Error)
+			require.Equal(t, 3, verify(), "one is missing and the rest moved up")
+			require.NoError(t, db.Read(ctx).Delete(&cases.Position{}, "session_id = ?", s.ID).Error)
+			require.Equal(t, 1, verify(), "all are missing")
+		})
+		t.Run("anybody can check the chain with SHA-256 alone", func(t *testing.T) {
+			s, _, p := c.connected(t)
+			clock.Advance(time.Second)
+			_, err := c.rooms.ReportPosition(ctx, p.actor, cases.Fix{Latitude: 1, Longitude: -2, Accuracy: 3, Speed: ptr(0.5), CapturedAt: db.Now()})
+			require.NoError(t, err)
+			fixes, err := c.rooms.Positions(ctx, c.agency, s.ID, 0, 10)
+			require.NoError(t, err)
+			require.Len(t, fixes, 2)
+			head := ""
+			for i := len(fixes) - 1; i >= 0; i-- {
+				f := fixes[i]
+				bits := func(v *float64) string {
+					if v == nil {
+						return ""
+					}
+					return fmt.Sprintf("%016x", math.Float64bits(*v))
+				}
+				fact := fmt.Sprintf(`["%s",%d,"%s","%s","%s","%s","%s","%s",%d,%d]`, f.SessionID, f.Sequence, bits(&f.Latitude), bits(&f.Longitude), bits(&f.Accuracy),
+					bits(f.Altitude), bits(f.Heading), bits(f.Speed), f.CapturedAt.UnixMicro(), f.ReceivedAt.UnixMicro())
+				inner := sha256.Sum256([]byte(string(f.Salt) + fact))
+				sum := sha256.Sum256([]byte(head + string(inner[:])))
+				require.Equal(t, sum[:], f.Hash)
+				head = string(sum[:])
+			}
+			require.Equal(t, head, string(c.session(t, s.ID).PositionHead))
 		})
 		t.Run("at the end the chain's head stands in the journal", func(t *testing.T) {
 			s, _, _ := c.connected(t)
