@@ -168,7 +168,7 @@ func newHouse(t *testing.T, db *database.DB) *house {
 	h.notify = notify.New(db, h.journal, h.cases, h.people, h.carrier, func() string { return publicURL }, slog.New(slog.DiscardHandler))
 	h.evidence, err = evidence.New(evidence.Config{
 		DB: db, Journal: h.journal, Cases: h.cases, Identity: h.people, Bearers: bearers, Store: store, Keys: keys,
-		WriteProblem: writeProblem, Erase: h.cases.Erase, Logger: slog.New(slog.DiscardHandler),
+		WriteProblem: writeProblem, Logger: slog.New(slog.DiscardHandler),
 		Used: func() (float64, error) { return 0, nil },
 	})
 	require.NoError(t, err)

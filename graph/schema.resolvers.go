@@ -32,6 +32,11 @@ func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) 
 	return &model.SignInPayload{Me: me}, err
 }
 
+// ConfirmClock is the resolver for the confirmClock field.
+func (r *mutationResolver) ConfirmClock(ctx context.Context) (*model.DonePayload, error) {
+	return done(r.Evidence.ConfirmClock(ctx, actorOf(ctx)))
+}
+
 // SignOut is the resolver for the signOut field.
 func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, error) {
 	actor := actorOf(ctx)

@@ -34,6 +34,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Session() SessionResolver
+	Settings() SettingsResolver
 	Subscription() SubscriptionResolver
 	Viewing() ViewingResolver
 }
@@ -267,6 +268,7 @@ type ComplexityRoot struct {
 		AdmitPhone        func(childComplexity int, input model.AdmitPhoneInput) int
 		AskMode           func(childComplexity int, input model.AskModeInput) int
 		BeginUpload       func(childComplexity int, input model.BeginUploadInput) int
+		ConfirmClock      func(childComplexity int) int
 		ConfirmSend       func(childComplexity int, input model.ConfirmSendInput) int
 		EndSession        func(childComplexity int, input model.EndSessionInput) int
 		EnterCode         func(childComplexity int, input model.EnterCodeInput) int
@@ -486,6 +488,7 @@ type ComplexityRoot struct {
 
 	Settings struct {
 		CallerCode       func(childComplexity int) int
+		ClockInDoubt     func(childComplexity int) int
 		LinkMinutes      func(childComplexity int) int
 		LinkUses         func(childComplexity int) int
 		SessionFiles     func(childComplexity int) int
@@ -1520,6 +1523,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginUpload(childComplexity, args["input"].(model.BeginUploadInput)), true
+	case "Mutation.confirmClock":
+		if e.ComplexityRoot.Mutation.ConfirmClock == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.ConfirmClock(childComplexity), true
 	case "Mutation.confirmSend":
 		if e.ComplexityRoot.Mutation.ConfirmSend == nil {
 			break
@@ -2614,6 +2623,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.CallerCode(childComplexity), true
+	case "Settings.clockInDoubt":
+		if e.ComplexityRoot.Settings.ClockInDoubt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.ClockInDoubt(childComplexity), true
 	case "Settings.linkMinutes":
 		if e.ComplexityRoot.Settings.LinkMinutes == nil {
 			break
@@ -3528,6 +3543,8 @@ type Settings @can(object: SETTINGS, action: READ) {
   sessionMegabytes: Int!
   "How many files one video report may hold."
   sessionFiles: Int!
+  "The server's clock is in doubt: overdue files are withheld, and nothing is purged until it is believed again or a manager confirms it."
+  clockInDoubt: Boolean!
 }
 
 "Who signs in."
@@ -4057,6 +4074,8 @@ type Query {
 type Mutation {
   "Signs in at a console and sets its cookie. SIGN_IN_FAILED, RATE_LIMITED."
   signIn(input: SignInInput!): SignInPayload! @public
+  "The manager says that the server's clock is right, where it is in doubt."
+  confirmClock: DonePayload! @can(object: SETTINGS, action: UPDATE)
   "Ends the sign-in."
   signOut: SignOutPayload! @can(object: ME, action: READ)
 
@@ -5319,6 +5338,8 @@ func (ec *executionContext) childFields_Settings(ctx context.Context, field grap
 		return ec.fieldContext_Settings_sessionMegabytes(ctx, field)
 	case "sessionFiles":
 		return ec.fieldContext_Settings_sessionFiles(ctx, field)
+	case "clockInDoubt":
+		return ec.fieldContext_Settings_clockInDoubt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Settings", field.Name)
 }

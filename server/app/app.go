@@ -125,7 +125,7 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 	a.Statistics = statistics.New(a.DB)
 	a.Evidence, err = evidence.New(evidence.Config{
 		DB: a.DB, Journal: a.Journal, Cases: a.Cases, Identity: a.People, Bearers: a.bearers, Store: store, Keys: a.Keys,
-		WriteProblem: writeProblem, Head: recordingHead, Erase: a.Cases.Erase, Logger: log,
+		WriteProblem: writeProblem, Head: recordingHead, Logger: log,
 	})
 	return a, err
 }
@@ -167,8 +167,8 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	if _, err = a.Evidence.Anchor(ctx); err != nil {
 		return nil, err
 	}
-	if err = a.Evidence.Recover(ctx); err != nil {
-		return nil, fmt.Errorf("recover: %w", err)
+	if left := a.Evidence.Recover(ctx); left != nil {
+		log.ErrorContext(ctx, "some files could not be recovered; the next start tries again", "error", left)
 	}
 	if err = a.Cases.SweepLinkKeys(ctx); err != nil {
 		return nil, err
@@ -225,10 +225,10 @@ func (a *App) Run(ctx context.Context) error {
 	if drained := s.Shutdown(last); drained != nil {
 		err = errors.Join(err, s.Close())
 	}
-	a.work.Wait()
-	err = errors.Join(err, a.Journal.FlushRefusals(last, true))
 	stop()
 	running.Wait()
+	a.work.Wait() // jobs commit, too
+	err = errors.Join(err, a.Journal.FlushRefusals(last, true))
 	return errors.Join(err, a.Close())
 }
 

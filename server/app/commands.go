@@ -23,7 +23,7 @@ const usage = `usage: genba COMMAND [FLAGS]
   migrate       bring the database to the newest step, and end
   user create   register a person who signs in, and the agency where it is new
   purge         show what is due and purge it
-  verify        check the journal's chains
+  verify        check the journal's chains and the sealed files
 
 genba COMMAND -h lists the flags. Each is also GENBA_ and its name in capitals,
 and a line of the file that --config names.
@@ -180,8 +180,16 @@ func (c console) verify(ctx context.Context, a *App) error {
 	for _, f := range report.Faults {
 		c.say("FAULT agency %s entry %d: %s\n", f.Agency, f.Number, f.What)
 	}
-	if len(report.Faults) > 0 {
-		return errors.New("the journal does not hold")
+	files, err := a.Evidence.Verify(ctx)
+	if err != nil {
+		return err
+	}
+	c.say("%d files, %d bytes\n", files.Files, files.Bytes)
+	for _, f := range files.Faults {
+		c.say("FAULT %+v\n", f)
+	}
+	if len(report.Faults)+len(files.Faults) > 0 {
+		return errors.New("what is kept does not hold")
 	}
 	return nil
 }

@@ -646,16 +646,20 @@ func TestSubscriptions(t *testing.T) {
 
 	for name, by := range map[string]transport{"socket": overSocket, "events": overEvents} {
 		t.Run(name+": a place that is not there yet is answered RESYNC", func(t *testing.T) {
+			v := v.in(t)
 			future := base64.RawURLEncoding.EncodeToString([]byte("1.999999.0"))
 			require.Equal(t, "RESYNC", v.onlyRefusal(t, by, boardChanged, vars{"after": future}))
 		})
 		t.Run(name+": nonsense is answered BAD_CURSOR", func(t *testing.T) {
+			v := v.in(t)
 			require.Equal(t, "BAD_CURSOR", v.onlyRefusal(t, by, boardChanged, vars{"after": "nonsense"}))
 		})
 		t.Run(name+": a report that is not there is not found", func(t *testing.T) {
+			v := v.in(t)
 			require.Equal(t, "NOT_FOUND", v.onlyRefusal(t, by, sessionChanged, vars{"id": uuid.NewString()}))
 		})
 		t.Run(name+": a query answers once", func(t *testing.T) {
+			v := v.in(t)
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			var got []graphqlAnswer
@@ -665,6 +669,7 @@ func TestSubscriptions(t *testing.T) {
 		})
 	}
 	t.Run("a place too far back is answered RESYNC", func(t *testing.T) {
+		h, v := h.in(t), v.in(t)
 		require.NoError(t, h.DB.InTx(ctx, func(tx *database.Tx) error {
 			for range 1001 {
 				h.Journal.Append(tx, journal.Entry{Agency: agency, Actor: policy.SystemActor(), Type: journal.SignedOut})
@@ -674,6 +679,7 @@ func TestSubscriptions(t *testing.T) {
 		require.Equal(t, "RESYNC", v.onlyRefusal(t, overSocket, boardChanged, vars{"after": start}))
 	})
 	t.Run("a console that is far behind gets everything in order", func(t *testing.T) {
+		h, v := h.in(t), v.in(t)
 		manager := h.signIn(policy.Manager)
 		from := place(t, start) + 5
 		f := v.follow(overSocket, boardChanged, nil, journal.Cursor{Entries: from}.String(), from)
@@ -681,6 +687,7 @@ func TestSubscriptions(t *testing.T) {
 		f.requireAll(numbers(h.journaled(manager), from, everything))
 	})
 	t.Run("signing out ends a subscription", func(t *testing.T) {
+		h := h.in(t)
 		other := h.signIn(policy.Supervisor)
 		f := other.follow(overSocket, boardChanged, nil, ask[struct{ Cases struct{ Cursor string } }](other, `{cases{cursor}}`, nil).Cases.Cursor, 0)
 		defer f.interrupt()

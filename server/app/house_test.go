@@ -131,7 +131,21 @@ type house struct {
 
 	stop  context.CancelFunc
 	ended chan error
-	over  sync.Once
+	over  *sync.Once
+}
+
+// in is the same house for a subtest.
+func (h *house) in(t testing.TB) *house {
+	again := *h
+	again.t = t
+	return &again
+}
+
+// in is the same browser for a subtest.
+func (v *visitor) in(t testing.TB) *visitor {
+	again := *v
+	again.house = v.house.in(t)
+	return &again
 }
 
 func config(t testing.TB, database string) app.Config {
@@ -146,7 +160,7 @@ func config(t testing.TB, database string) app.Config {
 // open starts a house, and ends it with the test unless close did.
 func open(t testing.TB, c app.Config, ticks *clock) *house {
 	t.Helper()
-	h := &house{t: t, clock: ticks, post: &postbox{}, ended: make(chan error, 1)}
+	h := &house{t: t, clock: ticks, post: &postbox{}, ended: make(chan error, 1), over: &sync.Once{}}
 	log := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop

@@ -21,12 +21,22 @@ func (a *App) jobs() []func(context.Context) {
 		a.Notify.Run,
 		a.Evidence.Run,
 		a.every("expire links", expireEvery, func(ctx context.Context) error { _, err := a.Cases.ExpireDue(ctx); return err }),
-		a.every("purge", purgeEvery, a.purge),
+		a.every("purge", purgeEvery, a.purgeDue),
+		a.every("sweep", sweepEvery/6, a.purge),
 		a.every("anchor clock", minute, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
 		a.every("close viewings", minute, a.Evidence.CloseExpired),
 		a.every("summarise refusals", minute, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
 		a.every("sweep link keys", sweepEvery, a.Cases.SweepLinkKeys),
 	}
+}
+
+// purgeDue purges as soon as something is due.
+func (a *App) purgeDue(ctx context.Context) error {
+	due, err := a.Evidence.HasDue(ctx)
+	if err != nil || !due {
+		return err
+	}
+	return a.purge(ctx)
 }
 
 func (a *App) purge(ctx context.Context) error {

@@ -80,6 +80,10 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem.Wrap(problem.Unavailable, err))
 		return
 	}
+	if a.Evidence.ClockInDoubt() {
+		_, _ = w.Write([]byte("ready; the clock is in doubt: nothing is purged until a manager confirms it\n"))
+		return
+	}
 	_, _ = w.Write([]byte("ready\n"))
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"strings"
-	"sync"
 	"time"
 
 	"genba/policy"
@@ -21,9 +20,6 @@ type streams struct {
 	a      *App
 	events chan live.Event
 	ended  chan struct{}
-
-	mu      sync.Mutex
-	viewers map[string]bool
 }
 
 const (
@@ -32,7 +28,7 @@ const (
 )
 
 func newStreams(a *App) *streams {
-	s := &streams{a: a, events: make(chan live.Event, maxEvents), ended: make(chan struct{}), viewers: map[string]bool{}}
+	s := &streams{a: a, events: make(chan live.Event, maxEvents), ended: make(chan struct{})}
 	go s.note()
 	return s
 }
@@ -124,13 +120,8 @@ func (s *streams) note() {
 		var err error
 		switch e.Kind {
 		case live.ViewerJoined:
-			s.mu.Lock()
-			s.viewers[e.Peer] = true
-			s.mu.Unlock()
+			// Its viewing was journaled before its first byte.
 		case live.ViewerLeft:
-			s.mu.Lock()
-			delete(s.viewers, e.Peer)
-			s.mu.Unlock()
 			_, viewing, _ := strings.Cut(e.Peer, "/")
 			err = s.a.Evidence.CloseViewing(ctx, viewing)
 		default:
@@ -166,17 +157,5 @@ func (s *streams) cut(phone string) {
 	})
 }
 
-// CutPeer ends everything that a sign-in watches.
-func (s *streams) CutPeer(login string) {
-	s.mu.Lock()
-	var cut []string
-	for v := range s.viewers {
-		if strings.HasPrefix(v, login+"/") {
-			cut = append(cut, v)
-		}
-	}
-	s.mu.Unlock()
-	for _, v := range cut {
-		s.a.Live.CutPeer(v)
-	}
-}
+// CutPeer ends everything that a sign-in watches, or is about to watch.
+func (s *streams) CutPeer(login string) { s.a.Live.CutPeer(login) }

@@ -52,8 +52,8 @@ const (
 	diskFull = 0.95
 )
 
-// Config is what the room is built from. Every field but Head, Erase, Used,
-// Node and Logger is required.
+// Config is what the room is built from. Every field but Head, Used, Node
+// and Logger is required.
 type Config struct {
 	DB       *database.DB
 	Journal  *journal.Journal
@@ -67,9 +67,6 @@ type Config struct {
 	// Head makes the head of a recording that makes it seekable: it is served in
 	// place of the init fragment. Without it recordings are served as they are.
 	Head func(contentType string, init []byte, fragments []FragmentInfo) ([]byte, error)
-	// Erase adds what else is destroyed with a case's facts, in the same
-	// transaction, once the case's last due time has passed.
-	Erase func(tx *database.Tx, caseID string) error
 	// Used is the used fraction, 0 to 1, of the disk that holds the files; by
 	// default the store's own.
 	Used func() (float64, error)

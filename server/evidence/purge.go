@@ -384,9 +384,6 @@ func (e *Evidence) eraseCase(ctx context.Context, k *cases.Case) (erased bool, e
 			return err
 		}
 		erased = true
-		if e.Erase != nil {
-			return e.Erase(tx, k.ID)
-		}
 		return nil
 	})
 	if problem.Is(err, problem.Conflict) {

@@ -325,12 +325,19 @@ func TestCaseFactsGoWithTheLastDueTime(t *testing.T) {
 		bare, _ := s.newSession()
 		_, err := s.cases.End(s.ctx(), s.dispatcher, bare.ID, cases.Done)
 		require.NoError(t, err)
-		erased := []string{}
-		s.Erase = func(_ *database.Tx, id string) error { erased = append(erased, id); return nil }
+		var erased [][]string
+		locked := false
+		s.cases.OnErase(func(_ *database.Tx, sessionIDs []string) error {
+			if locked {
+				return errors.New("outbox is locked")
+			}
+			erased = append(erased, sessionIDs)
+			return nil
+		})
 
 		s.run(8 * 24 * time.Hour)
 		s.purge()
-		require.Equal(t, []string{bare.CaseID}, erased, "ended without a file: D+8 of its end; the open case stays")
+		require.Equal(t, [][]string{{bare.ID}}, erased, "ended without a file: D+8 of its end; the open case stays")
 		s.end()
 		s.purge()
 		require.Len(t, erased, 1)
@@ -338,10 +345,10 @@ func TestCaseFactsGoWithTheLastDueTime(t *testing.T) {
 		s.purge()
 		require.Len(t, erased, 1)
 		s.run(24 * time.Hour)
-		s.Erase = func(*database.Tx, string) error { return errors.New("outbox is locked") }
+		locked = true
 		_, err = s.Purge(s.ctx())
 		require.ErrorContains(t, err, "outbox is locked")
-		s.Erase = nil
+		locked = false
 		require.Equal(t, 1, s.purge().Cases)
 	})
 }
