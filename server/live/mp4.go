@@ -146,9 +146,6 @@ type FragmentInfo struct {
 	Duration time.Duration
 }
 
-// maxReferences is how many entries an MP4 index can hold.
-const maxReferences = 65535
-
 var errHead = errors.New("not the header fragment of a recording")
 
 // Head makes the front of a finished recording from its header fragment and the
@@ -171,44 +168,10 @@ func Head(contentType string, init []byte, fragments []FragmentInfo) ([]byte, er
 	return nil, fmt.Errorf("recording of type %q: %w", contentType, errHead)
 }
 
-// reference is one entry of an index: what to read from a keyframe on.
-type reference struct {
-	size     int64
-	key      bool
-	start    int64
-	duration int64
-}
-
-// references joins fragments so that each entry begins with a keyframe and
-// lasts until the next, gaps included.
-func references(fragments []FragmentInfo) []reference {
-	var out []reference
-	for i, f := range fragments {
-		if f.Key || i == 0 {
-			out = append(out, reference{key: f.Key, start: ticks(f.Start)})
-		}
-		r := &out[len(out)-1]
-		r.size += f.Size
-		r.duration = ticks(f.Start) + ticks(f.Duration) - r.start
-		if i+1 < len(fragments) {
-			r.duration = ticks(fragments[i+1].Start) - r.start
-		}
-	}
-	for len(out) > maxReferences {
-		half := out[:0]
-		for i := 0; i < len(out); i += 2 {
-			r := out[i]
-			if i+1 < len(out) {
-				r.size += out[i+1].size
-				r.duration += out[i+1].duration
-			}
-			half = append(half, r)
-		}
-		out = half
-	}
-	return out
-}
-
+// mp4Head writes no index of the fragments: a sidx with entries of several
+// fragments, which keyframes far apart make, leads FFmpeg's demuxer (Chromium's
+// too) to pictures decoded against the wrong ones after a seek. Without it the
+// players read the fragments' own headers.
 func mp4Head(init []byte, fragments []FragmentInfo) ([]byte, error) {
 	ftyp, rest, err := cutBox(init, "ftyp")
 	if err != nil {
@@ -218,10 +181,9 @@ func mp4Head(init []byte, fragments []FragmentInfo) ([]byte, error) {
 	if err != nil || len(rest) != 0 {
 		return nil, errHead
 	}
-	refs := references(fragments)
 	var total int64
-	if n := len(refs); n > 0 {
-		total = refs[n-1].start + refs[n-1].duration
+	if n := len(fragments); n > 0 {
+		total = ticks(fragments[n-1].Start) + ticks(fragments[n-1].Duration)
 	}
 	var parts [][]byte
 	for inner := moov[8:]; len(inner) > 0; {
@@ -237,23 +199,7 @@ func mp4Head(init []byte, fragments []FragmentInfo) ([]byte, error) {
 		}
 		parts = append(parts, b)
 	}
-	out := append([]byte{}, ftyp...)
-	out = append(out, box("moov", parts...)...)
-	if len(refs) == 0 {
-		return out, nil
-	}
-	entries := make([]byte, 0, 12*len(refs))
-	for _, r := range refs {
-		if r.size >= 1<<31 || r.duration < 0 || r.duration >= 1<<32 {
-			return nil, fmt.Errorf("index of recording: entry of %d bytes", r.size)
-		}
-		sap := uint32(0)
-		if r.key {
-			sap = 0x90000000 // begins with a stream access point of type 1
-		}
-		entries = append(entries, u32(uint32(r.size), uint32(r.duration), sap)...)
-	}
-	return append(out, fullBox("sidx", 1, 0, u32(1, clockRate), u64(uint64(refs[0].start)), u64(0), u16(0, len(refs)), entries)...), nil
+	return append(append([]byte{}, ftyp...), box("moov", parts...)...), nil
 }
 
 // cutBox takes the first box, which must be of that kind.
