@@ -16,7 +16,13 @@ func (r *consentResolver) Phone(ctx context.Context, obj *cases.Consent) (*cases
 	if obj.PhoneID == nil {
 		return nil, nil
 	}
-	return r.Cases.Phone(ctx, obj.AgencyID, *obj.PhoneID)
+	phones, err := loadersOf(ctx).phonesOf.get(ctx, obj.SessionID)
+	for _, p := range phones {
+		if p.ID == *obj.PhoneID {
+			return p, err
+		}
+	}
+	return nil, err
 }
 
 // Proof is the resolver for the proof field.
