@@ -87,6 +87,10 @@ class Peer {
     };
   }
 
+  getSenders(): unknown[] {
+    return [];
+  }
+
   async createOffer(): Promise<unknown> {
     return { sdp: 'offer' };
   }

@@ -55,6 +55,10 @@ class Peer {
     return new Map([['t', { type: 'transport', bytesSent: this.sent }]]);
   }
 
+  getSenders(): unknown[] {
+    return [{ replaceTrack: async (next: unknown) => void (this.track = next) }];
+  }
+
   close(): void {
     this.closed = true;
   }
@@ -186,8 +190,8 @@ describe('a publisher', () => {
     await settle();
     Peer.all[0]?.become('connected');
     Peer.all[0]?.become('failed');
-    expect(Peer.all[0]?.closed).toBe(true);
     await settle(250);
+    expect(Peer.all[0]?.closed).toBe(true);
     expect(posts().map(({ headers }) => headers.authorization)).toEqual(['Bearer token 1', 'Bearer token 2']);
     expect(deletes()).toMatchObject([
       { url: 'https://genba.example/whip/s/1', headers: { authorization: 'Bearer token 1' } },
@@ -289,11 +293,24 @@ describe('a publisher', () => {
     await settle();
     Peer.all[0]?.become('connected');
     whip.stop();
-    expect(Peer.all[0]?.closed).toBe(true);
+    expect(Peer.all[0]?.track).toBeNull();
+    expect(Peer.all[0]?.closed).toBe(false);
     expect(deletes()).toMatchObject([{ url: 'https://genba.example/whip/s/1' }]);
+    await settle();
+    expect(Peer.all[0]?.closed).toBe(true);
     await settle(60_000);
     expect(posts()).toHaveLength(1);
     expect(states).toEqual(['connecting', 'connected', 'stopped']);
+  });
+
+  test('stop does not wait long for the server', async () => {
+    const { whip } = publisher();
+    whip.start();
+    await settle();
+    respond = () => new Promise(() => undefined);
+    whip.stop();
+    await settle(1_000);
+    expect(Peer.all[0]?.closed).toBe(true);
   });
 
   test('stop after the server ended it tells nobody', async () => {

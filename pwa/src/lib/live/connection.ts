@@ -55,6 +55,9 @@ const answerWithin = 10_000;
 const connectWithin = 8_000;
 const doubtWithin = 1_500;
 
+/** How long a connection is held for the server's answer to the DELETE, in ms; nothing is sent over it. */
+const goodbyeWithin = 1_000;
+
 /** Waits before another attempt, in ms; the last one repeats. */
 const pauses = [250, 500, 1_000, 2_000, 4_000];
 
@@ -183,7 +186,7 @@ export abstract class LiveConnection {
       const resource = location && { url: new URL(location, new URL(grant.url, baseURL())).href, token: grant.token };
       if (run !== this.#run) {
         if (resource) {
-          this.#delete(resource);
+          void this.#delete(resource);
         }
         return;
       }
@@ -248,18 +251,27 @@ export abstract class LiveConnection {
     this.#retryNow = undefined;
     this.#abort?.abort();
     this.#abort = undefined;
-    if (this.#peer) {
-      this.#peer.onconnectionstatechange = null;
-      this.#peer.close();
-      this.#peer = undefined;
+    const peer = this.#peer;
+    const resource = this.#resource;
+    this.#peer = this.#resource = undefined;
+    if (peer) {
+      peer.onconnectionstatechange = null;
+      peer.ontrack = null;
     }
-    if (this.#resource) {
-      this.#delete(this.#resource);
-      this.#resource = undefined;
+    if (!resource) {
+      peer?.close();
+      return;
     }
+    // Said first and hung up then: the other way round the server would not know what the DELETE is about.
+    peer?.getSenders().forEach((sender) => void sender.replaceTrack(null).catch(() => undefined));
+    const late = setTimeout(() => peer?.close(), goodbyeWithin);
+    void this.#delete(resource).then(() => {
+      clearTimeout(late);
+      peer?.close();
+    });
   }
 
-  #delete(resource: { url: string; token: string }): void {
+  async #delete(resource: { url: string; token: string }): Promise<void> {
     const end = (token: string): Promise<Response> =>
       fetch(resource.url, {
         method: 'DELETE',
@@ -268,13 +280,13 @@ export abstract class LiveConnection {
         keepalive: true,
       });
     // The server notices a peer that is gone by itself: a lost DELETE costs seconds, not correctness.
-    end(resource.token)
-      .then(async (response) => {
-        if (response.status === 401 && this.renewsToEnd) {
-          await end((await this.#options.grant()).token);
-        }
-      })
-      .catch(() => undefined);
+    try {
+      if ((await end(resource.token)).status === 401 && this.renewsToEnd) {
+        await end((await this.#options.grant()).token);
+      }
+    } catch {
+      // Nothing is left to do.
+    }
   }
 
   #wait(milliseconds: number, then: () => void): void {
