@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,8 @@ const (
 
 // Peer is who holds a bearer.
 type Peer struct {
-	// ID names the credential (a phone, or a user and a viewing): what a
-	// resource is bound to and what CutPeer cuts.
+	// ID names the credential (a phone, or LOGIN/VIEWING): what a resource is
+	// bound to and what CutPeer cuts.
 	ID string
 	// Until is when the bearer stops being good for new requests; zero is never.
 	// A stream under way goes on until it is closed or cut.
@@ -220,10 +221,11 @@ func (s *Server) CutPublisher(session, peer string) {
 	})
 }
 
-// CutPeer cuts everything the credential holds, in every session.
+// CutPeer cuts everything the credential holds, in every session, and what
+// credentials below it hold: LOGIN cuts each LOGIN/VIEWING.
 func (s *Server) CutPeer(peer string) {
 	s.cuts.Add(1)
-	s.cut(ReasonClosed, func(x *resource) bool { return x.peer == peer })
+	s.cut(ReasonClosed, func(x *resource) bool { return x.peer == peer || strings.HasPrefix(x.peer, peer+"/") })
 }
 
 // Shutdown finishes every recording, closes every peer and the sockets, and
