@@ -69,7 +69,7 @@ export async function enter(page, server, { role = 'DISPATCHER', locale = 'ja' }
   await page.getByLabel(t.userName).fill(person.userName);
   await page.getByLabel(t.password).fill(person.password);
   await page.getByRole('button', { name: t.signIn }).click();
-  await page.getByRole('button', { name: t.signIn }).waitFor({ state: 'detached' });
+  await page.getByRole('form', { name: t.signIn }).waitFor({ state: 'detached' });
 }
 
 /** Opens a case and answers when its page is there. */

@@ -27,7 +27,7 @@ export function sha256(bytes) {
 export function photo() {
   const path = join(scratch, 'photo.jpg');
   if (!existsSync(path)) {
-    const plain = run('ffmpeg', [
+    const { stdout: plain } = run('ffmpeg', [
       ...['-nostdin', '-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=4000x3000:rate=1,noise=alls=26:all_seed=7'],
       ...['-frames:v', '1', '-pix_fmt', 'yuvj420p', '-c:v', 'mjpeg', '-q:v', '7', '-f', 'mjpeg', '-'],
     ]);
@@ -52,20 +52,19 @@ export function film() {
 }
 
 /**
- * Reads a film to its last frame: {seconds, frames, width, height, codec}. Fails where ffmpeg reports any error in it.
+ * Decodes a film to its last frame: {seconds, frames, width, height, codec}. Fails where ffprobe finds any fault in it.
  */
 export function probe(bytes) {
   const path = join(scratch, `probe-${process.pid}`);
   writeFileSync(path, bytes);
-  const errors = run('ffmpeg', ['-nostdin', '-v', 'error', '-i', path, '-f', 'null', '-'], 'stderr').toString();
-  if (errors !== '') {
-    throw new Error(`ffmpeg finds faults in the film: ${errors}`);
-  }
-  const told = run('ffprobe', [
+  const { stdout, stderr } = run('ffprobe', [
     ...['-v', 'error', '-select_streams', 'v:0', '-count_frames', '-of', 'json', path],
     ...['-show_entries', 'stream=codec_name,width,height,nb_read_frames:packet=pts_time:format=duration'],
   ]);
-  const { streams, packets, format } = JSON.parse(told.toString());
+  if (stderr.length > 0) {
+    throw new Error(`ffprobe finds faults in the film: ${stderr.toString()}`);
+  }
+  const { streams, packets, format } = JSON.parse(stdout.toString());
   const times = packets.map(({ pts_time }) => Number(pts_time)).filter(Number.isFinite);
   return {
     seconds: Number(format.duration) || Math.max(...times) - Math.min(...times),
@@ -76,7 +75,7 @@ export function probe(bytes) {
   };
 }
 
-function run(program, args, stream = 'stdout') {
+function run(program, args) {
   const done = spawnSync(program, args, { maxBuffer: 64 * 2 ** 20 });
   if (done.error) {
     throw new Error(`${program} is needed for the material; scripts/setup.sh installs it`, { cause: done.error });
@@ -84,7 +83,7 @@ function run(program, args, stream = 'stdout') {
   if (done.status !== 0) {
     throw new Error(`${program} failed: ${done.stderr.toString()}`);
   }
-  return done[stream];
+  return done;
 }
 
 function save(path, bytes) {
