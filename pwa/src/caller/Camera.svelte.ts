@@ -40,7 +40,7 @@ export class Camera {
   #bytes = $state(0);
   #interrupted = $state(false);
   #publisher: WhipPublisher | undefined;
-  #before = 0;
+  #before = $state(0);
   #opening = 0;
   #safety: ReturnType<typeof setTimeout> | undefined;
   #count: ReturnType<typeof setInterval> | undefined;
@@ -118,8 +118,10 @@ export class Camera {
     clearTimeout(this.#safety);
     clearInterval(this.#count);
     this.#askSafety = this.#interrupted = false;
-    this.#before += this.#bytes;
+    const counted = this.#bytes;
+    this.#before += counted;
     this.#bytes = 0;
+    void this.#publisher?.bytesSent().then((sent) => (this.#before += Math.max(0, sent - counted)), () => undefined);
     this.#publisher?.stop(tell);
     this.#publisher = undefined;
     this.#state = 'stopped';

@@ -373,6 +373,16 @@ describe('a publisher', () => {
   });
 });
 
+test('the bytes of the last moments are counted too', async () => {
+  const { whip } = publisher();
+  whip.start();
+  await settle();
+  Object.assign(Peer.all[0] ?? {}, { sent: 700 });
+  const counting = whip.bytesSent();
+  whip.stop();
+  expect(await counting).toBe(700);
+});
+
 describe('a viewer', () => {
   test('wants video only and hands its stream over', async () => {
     const streams: unknown[] = [];

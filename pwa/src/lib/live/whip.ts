@@ -42,7 +42,8 @@ export class WhipPublisher extends LiveConnection {
           sent = Math.max(sent, entry.bytesSent ?? 0);
         }
       });
-      if (peer === this.peer) {
+      // A count that was asked for before stop still counts.
+      if (peer === this.peer || !this.peer) {
         this.#now = Math.max(this.#now, sent);
       }
     }
