@@ -224,6 +224,15 @@ func shownNumber(ctx context.Context, s *cases.Session) *model.PhoneNumber {
 	return &model.PhoneNumber{E164: number, Groups: groups, Whole: whole}
 }
 
+// taskNumber is the number that a contact task still has to call: whole for
+// those who may act on it, though the session is over.
+func taskNumber(ctx context.Context, t *cases.ContactTask, s *cases.Session) *model.PhoneNumber {
+	if t.DoneAt != nil || t.Number == "" || s == nil || !s.MayCommand(actorOf(ctx)) {
+		return nil
+	}
+	return &model.PhoneNumber{E164: t.Number, Groups: cases.Groups(t.Number), Whole: true}
+}
+
 func shownEmail(ctx context.Context, s *cases.Session) *string {
 	if s.State.Over() || !s.MayCommand(actorOf(ctx)) {
 		return nil

@@ -72,6 +72,7 @@ type loaders struct {
 	linksOf       *cohort[[]*cases.Link]
 	phonesOf      *cohort[[]*cases.Phone]
 	consentsOf    *cohort[[]*cases.Consent]
+	tasksOf       *cohort[[]*cases.ContactTask]
 	deliveriesOf  *cohort[[]*notify.Delivery]
 	lastPositions *cohort[*cases.Position]
 	arriving      *cohort[int]
@@ -108,6 +109,9 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		phonesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.Phone, error) {
 			return r.Cases.Phones(ctx, agency, ids)
 		}),
+		tasksOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.ContactTask, error) {
+			return r.Cases.ContactTasks(ctx, agency, ids)
+		}),
 		consentsOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.Consent, error) {
 			return r.Cases.Consents(ctx, agency, ids)
 		}),
@@ -143,6 +147,7 @@ func expectSessions(ctx context.Context, found ...*cases.Session) {
 		l.linksOf.expect(s.ID)
 		l.phonesOf.expect(s.ID)
 		l.consentsOf.expect(s.ID)
+		l.tasksOf.expect(s.ID)
 		l.deliveriesOf.expect(s.ID)
 		l.lastPositions.expect(s.ID)
 		l.arriving.expect(s.ID)

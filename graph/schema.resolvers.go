@@ -135,6 +135,13 @@ func (r *mutationResolver) ReportMisdirected(ctx context.Context, input model.Re
 	})
 }
 
+// CloseContactTask is the resolver for the closeContactTask field.
+func (r *mutationResolver) CloseContactTask(ctx context.Context, input model.CloseContactTaskInput) (*model.SessionPayload, error) {
+	return r.onSession(ctx, input.TaskID, func(ctx context.Context, actor policy.Actor, id string) (*cases.Session, error) {
+		return r.Cases.CloseContactTask(ctx, actor, id, input.Outcome)
+	})
+}
+
 // EndSession is the resolver for the endSession field.
 func (r *mutationResolver) EndSession(ctx context.Context, input model.EndSessionInput) (*model.SessionPayload, error) {
 	return r.onSession(ctx, input.SessionID, func(ctx context.Context, actor policy.Actor, id string) (*cases.Session, error) {

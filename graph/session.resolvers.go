@@ -16,6 +16,12 @@ import (
 	"genba/server/notify"
 )
 
+// Number is the resolver for the number field.
+func (r *contactTaskResolver) Number(ctx context.Context, obj *cases.ContactTask) (*model.PhoneNumber, error) {
+	s, err := loadersOf(ctx).sessions.get(ctx, obj.SessionID)
+	return taskNumber(ctx, obj, s), err
+}
+
 // Case is the resolver for the case field.
 func (r *sessionResolver) Case(ctx context.Context, obj *cases.Session) (*cases.Case, error) {
 	return loadersOf(ctx).cases.get(ctx, obj.CaseID)
@@ -88,6 +94,11 @@ func (r *sessionResolver) Consents(ctx context.Context, obj *cases.Session) ([]*
 	return loadersOf(ctx).consentsOf.get(ctx, obj.ID)
 }
 
+// ContactTasks is the resolver for the contactTasks field.
+func (r *sessionResolver) ContactTasks(ctx context.Context, obj *cases.Session) ([]*cases.ContactTask, error) {
+	return loadersOf(ctx).tasksOf.get(ctx, obj.ID)
+}
+
 // LastPosition is the resolver for the lastPosition field.
 func (r *sessionResolver) LastPosition(ctx context.Context, obj *cases.Session) (*cases.Position, error) {
 	return loadersOf(ctx).lastPositions.get(ctx, obj.ID)
@@ -118,7 +129,13 @@ func (r *sessionResolver) Cursor(ctx context.Context, obj *cases.Session) (strin
 	return r.cursor(ctx)
 }
 
+// ContactTask returns generated.ContactTaskResolver implementation.
+func (r *Resolver) ContactTask() generated.ContactTaskResolver { return &contactTaskResolver{r} }
+
 // Session returns generated.SessionResolver implementation.
 func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }
 
-type sessionResolver struct{ *Resolver }
+type (
+	contactTaskResolver struct{ *Resolver }
+	sessionResolver     struct{ *Resolver }
+)

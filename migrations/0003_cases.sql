@@ -138,6 +138,7 @@ CREATE TABLE positions (
     agency_id   {{.uuid}} NOT NULL REFERENCES agencies (id),
     number      {{.big}} NOT NULL,
     session_id  {{.uuid}} NOT NULL REFERENCES sessions (id),
+    phone_id    {{.uuid}} NOT NULL REFERENCES phones (id),
     sequence    {{.big}} NOT NULL,
     latitude    {{.float}} NOT NULL,
     longitude   {{.float}} NOT NULL,

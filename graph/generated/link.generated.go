@@ -769,6 +769,29 @@ func (ec *executionContext) fieldContext_Position_id(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Position", field, false, false, "ID")
 }
 
+func (ec *executionContext) _Position_phoneID(ctx context.Context, field graphql.CollectedField, obj *cases.Position) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Position_phoneID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PhoneID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Position_phoneID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Position", field, false, false, "ID")
+}
+
 func (ec *executionContext) _Position_latitude(ctx context.Context, field graphql.CollectedField, obj *cases.Position) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1550,6 +1573,11 @@ func (ec *executionContext) _Position(ctx context.Context, sel ast.SelectionSet,
 			out.Values[i] = graphql.MarshalString("Position")
 		case "id":
 			out.Values[i] = ec._Position_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "phoneID":
+			out.Values[i] = ec._Position_phoneID(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

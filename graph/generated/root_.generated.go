@@ -28,6 +28,7 @@ type ResolverRoot interface {
 	CaptureMetadata() CaptureMetadataResolver
 	Case() CaseResolver
 	Consent() ConsentResolver
+	ContactTask() ContactTaskResolver
 	JournalEntry() JournalEntryResolver
 	Link() LinkResolver
 	MediaFile() MediaFileResolver
@@ -120,6 +121,14 @@ type ComplexityRoot struct {
 		Language func(childComplexity int) int
 		Phone    func(childComplexity int) int
 		Version  func(childComplexity int) int
+	}
+
+	ContactTask struct {
+		DoneAt   func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Number   func(childComplexity int) int
+		OpenedAt func(childComplexity int) int
+		Outcome  func(childComplexity int) int
 	}
 
 	DayCount struct {
@@ -268,6 +277,7 @@ type ComplexityRoot struct {
 		AdmitPhone        func(childComplexity int, input model.AdmitPhoneInput) int
 		AskMode           func(childComplexity int, input model.AskModeInput) int
 		BeginUpload       func(childComplexity int, input model.BeginUploadInput) int
+		CloseContactTask  func(childComplexity int, input model.CloseContactTaskInput) int
 		ConfirmClock      func(childComplexity int) int
 		ConfirmSend       func(childComplexity int, input model.ConfirmSendInput) int
 		EndSession        func(childComplexity int, input model.EndSessionInput) int
@@ -368,6 +378,7 @@ type ComplexityRoot struct {
 		ID         func(childComplexity int) int
 		Latitude   func(childComplexity int) int
 		Longitude  func(childComplexity int) int
+		PhoneID    func(childComplexity int) int
 		ReceivedAt func(childComplexity int) int
 		Speed      func(childComplexity int) int
 	}
@@ -428,6 +439,7 @@ type ComplexityRoot struct {
 		ConnectedAt  func(childComplexity int) int
 		ConsentedAt  func(childComplexity int) int
 		Consents     func(childComplexity int) int
+		ContactTasks func(childComplexity int) int
 		Counts       func(childComplexity int) int
 		Cursor       func(childComplexity int) int
 		Deliveries   func(childComplexity int) int
@@ -926,6 +938,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Consent.Version(childComplexity), true
+
+	case "ContactTask.doneAt":
+		if e.ComplexityRoot.ContactTask.DoneAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.DoneAt(childComplexity), true
+	case "ContactTask.id":
+		if e.ComplexityRoot.ContactTask.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.ID(childComplexity), true
+	case "ContactTask.number":
+		if e.ComplexityRoot.ContactTask.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.Number(childComplexity), true
+	case "ContactTask.openedAt":
+		if e.ComplexityRoot.ContactTask.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.OpenedAt(childComplexity), true
+	case "ContactTask.outcome":
+		if e.ComplexityRoot.ContactTask.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.Outcome(childComplexity), true
 
 	case "DayCount.cases":
 		if e.ComplexityRoot.DayCount.Cases == nil {
@@ -1523,6 +1566,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginUpload(childComplexity, args["input"].(model.BeginUploadInput)), true
+	case "Mutation.closeContactTask":
+		if e.ComplexityRoot.Mutation.CloseContactTask == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeContactTask_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseContactTask(childComplexity, args["input"].(model.CloseContactTaskInput)), true
 	case "Mutation.confirmClock":
 		if e.ComplexityRoot.Mutation.ConfirmClock == nil {
 			break
@@ -2053,6 +2107,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Position.Longitude(childComplexity), true
+	case "Position.phoneID":
+		if e.ComplexityRoot.Position.PhoneID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Position.PhoneID(childComplexity), true
 	case "Position.receivedAt":
 		if e.ComplexityRoot.Position.ReceivedAt == nil {
 			break
@@ -2328,6 +2388,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Consents(childComplexity), true
+	case "Session.contactTasks":
+		if e.ComplexityRoot.Session.ContactTasks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ContactTasks(childComplexity), true
 	case "Session.counts":
 		if e.ComplexityRoot.Session.Counts == nil {
 			break
@@ -3041,6 +3107,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("BeginUploadInput", ec.unmarshalInputBeginUploadInput),
 			graphql.NewInputUnmarshaler("CaseFilter", ec.unmarshalInputCaseFilter),
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
+			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
@@ -3651,6 +3718,7 @@ enum JournalType {
   LINK_EXPIRED
   SESSION_MISDIRECTED
   CONTACT_TASK_OPENED
+  CONTACT_TASK_CLOSED
   SESSION_ENDED
   SESSION_EXPIRED
   POSITIONS_CLOSED
@@ -3770,6 +3838,8 @@ type Consent @can(object: CONSENT, action: READ) {
 "One GPS fix."
 type Position @can(object: POSITION, action: READ) {
   id: ID!
+  "The phone that reported it."
+  phoneID: ID!
   latitude: Float! @can(object: POSITION, action: READ)
   longitude: Float! @can(object: POSITION, action: READ)
   "Radius in metres."
@@ -4098,6 +4168,8 @@ type Mutation {
   revokeLink(input: RevokeLinkInput!): SessionPayload! @can(object: LINK, action: REVOKE)
   "Mis-sent (第4の3(3)): destroys the link, cuts, sends a corrective text, opens a contact task and hides what came in, in one step."
   reportMisdirected(input: ReportMisdirectedInput!): SessionPayload! @can(object: LINK, action: REVOKE)
+  "The wrong recipient was reached, or cannot be (第4の3(3)). REASON_MISSING."
+  closeContactTask(input: CloseContactTaskInput!): SessionPayload! @can(object: LINK, action: REVOKE)
   "Ends the video report (第4の1(3), 第4の3(2)). Ending an ended one answers it as it is."
   endSession(input: EndSessionInput!): SessionPayload! @can(object: SESSION, action: END)
   "The console has decoded the first frame."
@@ -4249,6 +4321,8 @@ type Session @can(object: SESSION, action: READ) {
   "The phones that joined, first come first."
   phones: [Phone!]!
   consents: [Consent!]!
+  "Who has to be told that a link went astray (第4の3(3))."
+  contactTasks: [ContactTask!]!
   lastPosition: Position
   positions(first: Int = 50, after: String): PositionConnection!
   media(first: Int = 50, after: String, filter: MediaFilter, sort: MediaSort = ACQUIRED_NEWEST): MediaFileConnection!
@@ -4308,6 +4382,24 @@ type MediaCounts @can(object: SESSION, action: READ) {
   snapshots: Int!
   incomplete: Int!
   positions: Int!
+}
+
+"Somebody who got a link that was not meant for them has to be told (第4の3(3))."
+type ContactTask @can(object: SESSION, action: READ) {
+  id: ID!
+  "The number that the link went to; null once it is done, and to those who may not act on it."
+  number: PhoneNumber @can(object: NUMBER, action: READ)
+  openedAt: Time!
+  doneAt: Time
+  "What was said, or why nobody was reached."
+  outcome: String! @can(object: SESSION, action: READ)
+}
+
+"What came of a contact task."
+input CloseContactTaskInput {
+  taskID: ID!
+  "What was said, or why nobody was reached; at most 500 characters."
+  outcome: String!
 }
 
 "A page of video reports."
@@ -4684,6 +4776,22 @@ func (ec *executionContext) childFields_Consent(ctx context.Context, field graph
 		return ec.fieldContext_Consent_phone(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Consent", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactTask(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ContactTask_id(ctx, field)
+	case "number":
+		return ec.fieldContext_ContactTask_number(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_ContactTask_openedAt(ctx, field)
+	case "doneAt":
+		return ec.fieldContext_ContactTask_doneAt(ctx, field)
+	case "outcome":
+		return ec.fieldContext_ContactTask_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactTask", field.Name)
 }
 
 func (ec *executionContext) childFields_DayCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5106,6 +5214,8 @@ func (ec *executionContext) childFields_Position(ctx context.Context, field grap
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_Position_id(ctx, field)
+	case "phoneID":
+		return ec.fieldContext_Position_phoneID(ctx, field)
 	case "latitude":
 		return ec.fieldContext_Position_latitude(ctx, field)
 	case "longitude":
@@ -5264,6 +5374,8 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_phones(ctx, field)
 	case "consents":
 		return ec.fieldContext_Session_consents(ctx, field)
+	case "contactTasks":
+		return ec.fieldContext_Session_contactTasks(ctx, field)
 	case "lastPosition":
 		return ec.fieldContext_Session_lastPosition(ctx, field)
 	case "positions":

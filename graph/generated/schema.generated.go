@@ -36,6 +36,7 @@ type MutationResolver interface {
 	AdmitPhone(ctx context.Context, input model.AdmitPhoneInput) (*model.SessionPayload, error)
 	RevokeLink(ctx context.Context, input model.RevokeLinkInput) (*model.SessionPayload, error)
 	ReportMisdirected(ctx context.Context, input model.ReportMisdirectedInput) (*model.SessionPayload, error)
+	CloseContactTask(ctx context.Context, input model.CloseContactTaskInput) (*model.SessionPayload, error)
 	EndSession(ctx context.Context, input model.EndSessionInput) (*model.SessionPayload, error)
 	ReportFirstFrame(ctx context.Context, input model.ReportFirstFrameInput) (*model.SessionPayload, error)
 	Watch(ctx context.Context, input model.WatchInput) (*model.WatchPayload, error)
@@ -110,6 +111,20 @@ func (ec *executionContext) field_Mutation_beginUpload_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.BeginUploadInput, error) {
 			return ec.unmarshalNBeginUploadInput2genbaᚋgraphᚋmodelᚐBeginUploadInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_closeContactTask_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CloseContactTaskInput, error) {
+			return ec.unmarshalNCloseContactTaskInput2genbaᚋgraphᚋmodelᚐCloseContactTaskInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1225,6 +1240,50 @@ func (ec *executionContext) fieldContext_Mutation_reportMisdirected(ctx context.
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_reportMisdirected_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_closeContactTask(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_closeContactTask(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CloseContactTask(ctx, fc.Args["input"].(model.CloseContactTaskInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SessionPayload) graphql.Marshaler {
+			return ec.marshalNSessionPayload2ᚖgenbaᚋgraphᚋmodelᚐSessionPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_closeContactTask(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SessionPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_closeContactTask_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -2803,6 +2862,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "reportMisdirected":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_reportMisdirected(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "closeContactTask":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_closeContactTask(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -21,6 +21,9 @@ import (
 
 // region    ************************** generated!.gotpl **************************
 
+type ContactTaskResolver interface {
+	Number(ctx context.Context, obj *cases.ContactTask) (*model.PhoneNumber, error)
+}
 type SessionResolver interface {
 	Case(ctx context.Context, obj *cases.Session) (*cases.Case, error)
 
@@ -39,6 +42,7 @@ type SessionResolver interface {
 	Deliveries(ctx context.Context, obj *cases.Session) ([]*notify.Delivery, error)
 	Phones(ctx context.Context, obj *cases.Session) ([]*cases.Phone, error)
 	Consents(ctx context.Context, obj *cases.Session) ([]*cases.Consent, error)
+	ContactTasks(ctx context.Context, obj *cases.Session) ([]*cases.ContactTask, error)
 	LastPosition(ctx context.Context, obj *cases.Session) (*cases.Position, error)
 	Positions(ctx context.Context, obj *cases.Session, first *int, after *string) (*model.PositionConnection, error)
 	Media(ctx context.Context, obj *cases.Session, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) (*model.MediaFileConnection, error)
@@ -280,6 +284,130 @@ func (ec *executionContext) _Checks_supervisorTold(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_Checks_supervisorTold(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Checks", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _ContactTask_id(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactTask", field, false, false, "ID")
+}
+
+func (ec *executionContext) _ContactTask_number(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_number(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ContactTask().Number(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PhoneNumber) graphql.Marshaler {
+			return ec.marshalOPhoneNumber2ᚖgenbaᚋgraphᚋmodelᚐPhoneNumber(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ContactTask",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PhoneNumber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ContactTask_openedAt(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_openedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OpenedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_openedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactTask", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ContactTask_doneAt(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_doneAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DoneAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_doneAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactTask", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ContactTask_outcome(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_outcome(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcome, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactTask", field, false, false, "String")
 }
 
 func (ec *executionContext) _MediaCounts_recordings(ctx context.Context, field graphql.CollectedField, obj *model.MediaCounts) (ret graphql.Marshaler) {
@@ -1540,6 +1668,38 @@ func (ec *executionContext) fieldContext_Session_consents(_ context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Session_contactTasks(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_contactTasks(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().ContactTasks(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*cases.ContactTask) graphql.Marshaler {
+			return ec.marshalNContactTask2ᚕᚖgenbaᚋserverᚋcasesᚐContactTaskᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Session_contactTasks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ContactTask(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Session_lastPosition(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2399,6 +2559,55 @@ func UnmarshalChecksInput(ctx context.Context, raw any) (cases.Checks, error) {
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputCloseContactTaskInput(ctx context.Context, obj any) (model.CloseContactTaskInput, error) {
+	var it model.CloseContactTaskInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"taskID", "outcome"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "taskID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("taskID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TaskID = data
+		case "outcome":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("outcome"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Outcome = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalCloseContactTaskInput unmarshals raw into the CloseContactTaskInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalCloseContactTaskInput(ctx context.Context, raw any) (model.CloseContactTaskInput, error) {
+	var out model.CloseContactTaskInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "CloseContactTaskInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputConfirmSendInput(ctx context.Context, obj any) (model.ConfirmSendInput, error) {
 	var it model.ConfirmSendInput
 	if obj == nil {
@@ -2940,6 +3149,60 @@ func (ec *executionContext) _Checks(ctx context.Context, sel ast.SelectionSet, o
 	return out
 }
 
+var contactTaskImplementors = []string{"ContactTask"}
+
+func (ec *executionContext) _ContactTask(ctx context.Context, sel ast.SelectionSet, obj *cases.ContactTask) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, contactTaskImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ContactTask")
+		case "id":
+			out.Values[i] = ec._ContactTask_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "number":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ContactTask_number(ctx, field, obj)
+				})
+		case "openedAt":
+			out.Values[i] = ec._ContactTask_openedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "doneAt":
+			out.Values[i] = ec._ContactTask_doneAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "outcome":
+			out.Values[i] = ec._ContactTask_outcome(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var mediaCountsImplementors = []string{"MediaCounts"}
 
 func (ec *executionContext) _MediaCounts(ctx context.Context, sel ast.SelectionSet, obj *model.MediaCounts) graphql.Marshaler {
@@ -3298,6 +3561,12 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_consents(ctx, field, obj)
 				})
+		case "contactTasks":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_contactTasks(ctx, field, obj)
+				})
 		case "lastPosition":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -3622,9 +3891,38 @@ func (ec *executionContext) unmarshalNChecksInput2ᚖgenbaᚋserverᚋcasesᚐCh
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNCloseContactTaskInput2genbaᚋgraphᚋmodelᚐCloseContactTaskInput(ctx context.Context, v any) (model.CloseContactTaskInput, error) {
+	res, err := ec.unmarshalInputCloseContactTaskInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNConfirmSendInput2genbaᚋgraphᚋmodelᚐConfirmSendInput(ctx context.Context, v any) (model.ConfirmSendInput, error) {
 	res, err := ec.unmarshalInputConfirmSendInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNContactTask2ᚕᚖgenbaᚋserverᚋcasesᚐContactTaskᚄ(ctx context.Context, sel ast.SelectionSet, v []*cases.ContactTask) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNContactTask2ᚖgenbaᚋserverᚋcasesᚐContactTask(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNContactTask2ᚖgenbaᚋserverᚋcasesᚐContactTask(ctx context.Context, sel ast.SelectionSet, v *cases.ContactTask) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ContactTask!")
+		return graphql.Null
+	}
+	return ec._ContactTask(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNEndReason2genbaᚋserverᚋcasesᚐEndReason(ctx context.Context, v any) (cases.EndReason, error) {

@@ -73,6 +73,13 @@ type CasePayload struct {
 	Case *cases.Case `json:"case"`
 }
 
+// What came of a contact task.
+type CloseContactTaskInput struct {
+	TaskID string `json:"taskID"`
+	// What was said, or why nobody was reached; at most 500 characters.
+	Outcome string `json:"outcome"`
+}
+
 // The second confirmation (第4の1(2)).
 type ConfirmSendInput struct {
 	SessionID string `json:"sessionID"`

@@ -71,6 +71,7 @@ type Cases struct {
 	bearers  *identity.Bearers
 	keys     *blob.Keys
 	guesses  *identity.Failures
+	notes    *identity.Failures
 	over     []func(sessionID string)
 	erase    []func(tx *database.Tx, sessionIDs []string) error
 	cut      []func(phoneID string)
@@ -81,6 +82,7 @@ func New(db *database.DB, j *journal.Journal, i *identity.Identity, b *identity.
 	return &Cases{
 		db: db, journal: j, identity: i, bearers: b, keys: keys,
 		guesses: identity.NewFailures(db.Clock, maxGuesses, time.Minute),
+		notes:   identity.NewFailures(db.Clock, maxTroubles, noteWindow),
 	}
 }
 

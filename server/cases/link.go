@@ -55,6 +55,8 @@ const (
 	secretLength = 22 // base62: 131 bits
 	base62       = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	maxGuesses   = 20 // wrong secrets a minute and address (T03)
+	maxTroubles  = 20 // troubles a page may report in noteWindow
+	noteWindow   = 10 * time.Minute
 	maxCodeTries = 5
 	codeLife     = 10 * time.Minute // 第5の1(2)
 	nonceLife    = 2 * time.Minute
@@ -424,9 +426,10 @@ func (c *Cases) note(ctx context.Context, secret string, why Stall, what journal
 		if err != nil {
 			return err
 		}
-		if s.State.Over() || s.Stall == why {
-			return nil // said already
+		if s.State.Over() || s.Stall == why || !c.notes.Allow(l.ID) {
+			return nil // said already, or too often
 		}
+		c.notes.Add(l.ID)
 		s.stall(why, tx.Now)
 		c.journal.Append(tx, s.entry(callerActor(s), what, map[string]any{"reason": why}))
 		return c.save(tx, s)
@@ -513,10 +516,41 @@ func ofSessions[T any](q *gorm.DB, agency string, sessionIDs []string, order str
 
 const expireBatch = 100
 
+// maxSession is the longest that a session stays open: one that was forgotten
+// must not keep its facts from being erased.
+const maxSession = 24 * time.Hour
+
 // ExpireDue ends what ran out: links whose time to join is over and which no
-// phone may still use, and the sessions that nobody joined. It answers how many
-// sessions expired.
+// phone may still use, with the sessions that nobody joined, and sessions that
+// nobody ended within a day. It answers how many sessions expired.
 func (c *Cases) ExpireDue(ctx context.Context) (int, error) {
+	expired, err := c.expireLinks(ctx)
+	if err != nil {
+		return expired, err
+	}
+	var forgotten []string
+	err = c.db.Read(ctx).Model(&Session{}).Where("state NOT IN ? AND requested_at <= ?", overStates, c.db.Now().Add(-maxSession)).
+		Order("requested_at").Limit(expireBatch).Pluck("id", &forgotten).Error
+	if err != nil {
+		return expired, fmt.Errorf("find forgotten sessions: %w", err)
+	}
+	for _, id := range forgotten {
+		err := c.db.InTx(ctx, func(tx *database.Tx) error {
+			s, err := lockSession(tx, id)
+			if err != nil || s.State.Over() {
+				return err
+			}
+			expired++
+			return c.finish(tx, s, Expired, LinkExpired, s.entry(policy.SystemActor(), journal.SessionExpired, map[string]any{"reason": "FORGOTTEN"}))
+		})
+		if err != nil {
+			return expired, fmt.Errorf("expire session: %w", err)
+		}
+	}
+	return expired, nil
+}
+
+func (c *Cases) expireLinks(ctx context.Context) (int, error) {
 	var due []Link
 	err := c.db.Read(ctx).Where("state = ? AND expires_at <= ?", LinkLive, c.db.Now()).
 		Where("NOT EXISTS (SELECT 1 FROM phones WHERE phones.session_id = links.session_id AND phones.state <> ?)", RefusedPhone).

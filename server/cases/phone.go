@@ -60,7 +60,8 @@ type Consent struct {
 }
 
 const (
-	maxPhones     = 8 // a session; more joins are refused
+	maxPhones     = 64 // a session; programs that open links join, too, and must not use up the caller's place
+	maxRefusals   = 20 // answers of no that are kept of a session
 	maxDeviceText = 80
 	maxPublicKey  = 512
 )
@@ -118,7 +119,7 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 		}
 		occupied := false
 		for _, other := range phones {
-			occupied = occupied || other.BoundAt != nil // also by one that was put out since
+			occupied = occupied || other.BoundAt != nil || other.State == RefusedPhone // one that was put out does not come back as the first
 		}
 		switch {
 		case s.State.Over() || now.State != LinkLive:
@@ -134,6 +135,10 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 		consent := Consent{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Agreed: in.Agreed, Version: in.Version, Language: in.Language, At: tx.Now}
 		said := map[string]any{"version": in.Version, "language": in.Language}
 		if !in.Agreed {
+			var before int64
+			if err := tx.Model(&Consent{}).Where("session_id = ? AND NOT agreed", s.ID).Count(&before).Error; err != nil || before >= maxRefusals {
+				return err
+			}
 			if err := tx.Create(&consent).Error; err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ type Position struct {
 	AgencyID   string
 	Number     int64
 	SessionID  string
+	PhoneID    string
 	Sequence   int
 	Latitude   float64 // degrees, WGS 84
 	Longitude  float64
@@ -80,7 +81,7 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 		if s.PositionCount >= maxPositions {
 			return problem.New(problem.QuotaFull)
 		}
-		last, err := lastPosition(tx.DB, s.ID)
+		last, err := lastPosition(tx.DB, s.ID, actor.ID)
 		if err != nil {
 			return err
 		}
@@ -88,7 +89,7 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 			return problem.New(problem.RateLimited)
 		}
 		p = &Position{
-			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Sequence: s.PositionCount + 1,
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, PhoneID: actor.ID, Sequence: s.PositionCount + 1,
 			Latitude: f.Latitude, Longitude: f.Longitude, Accuracy: f.Accuracy, Altitude: f.Altitude, Heading: f.Heading, Speed: f.Speed,
 			CapturedAt: database.Instant(f.CapturedAt), ReceivedAt: tx.Now, Salt: make([]byte, 16),
 		}
@@ -113,7 +114,7 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 // digest chains a fix: SHA-256(previous ‖ SHA-256(salt ‖ the fix as JSON)).
 func (p *Position) digest(previous []byte) []byte {
 	text, err := json.Marshal([]any{
-		p.SessionID, p.Sequence, bits(&p.Latitude), bits(&p.Longitude), bits(&p.Accuracy), bits(p.Altitude), bits(p.Heading), bits(p.Speed),
+		p.SessionID, p.PhoneID, p.Sequence, bits(&p.Latitude), bits(&p.Longitude), bits(&p.Accuracy), bits(p.Altitude), bits(p.Heading), bits(p.Speed),
 		p.CapturedAt.UTC().UnixMicro(), p.ReceivedAt.UTC().UnixMicro(),
 	})
 	if err != nil {
@@ -157,9 +158,9 @@ func (c *Cases) VerifyPositions(ctx context.Context, s *Session) (int, error) {
 	return 0, nil
 }
 
-func lastPosition(q *gorm.DB, sessionID string) (*Position, error) {
+func lastPosition(q *gorm.DB, sessionID, phoneID string) (*Position, error) {
 	var found []*Position
-	if err := q.Order("sequence DESC").Limit(1).Find(&found, "session_id = ?", sessionID).Error; err != nil {
+	if err := q.Order("sequence DESC").Limit(1).Find(&found, "session_id = ? AND phone_id = ?", sessionID, phoneID).Error; err != nil {
 		return nil, fmt.Errorf("read last position: %w", err)
 	}
 	if len(found) == 0 {

@@ -149,7 +149,7 @@ func TestPositions(t *testing.T) {
 					}
 					return fmt.Sprintf("%016x", math.Float64bits(*v))
 				}
-				fact := fmt.Sprintf(`["%s",%d,"%s","%s","%s","%s","%s","%s",%d,%d]`, f.SessionID, f.Sequence, bits(&f.Latitude), bits(&f.Longitude), bits(&f.Accuracy),
+				fact := fmt.Sprintf(`["%s","%s",%d,"%s","%s","%s","%s","%s","%s",%d,%d]`, f.SessionID, f.PhoneID, f.Sequence, bits(&f.Latitude), bits(&f.Longitude), bits(&f.Accuracy),
 					bits(f.Altitude), bits(f.Heading), bits(f.Speed), f.CapturedAt.UnixMicro(), f.ReceivedAt.UnixMicro())
 				inner := sha256.Sum256([]byte(string(f.Salt) + fact))
 				sum := sha256.Sum256([]byte(head + string(inner[:])))

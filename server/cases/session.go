@@ -467,6 +467,52 @@ type ContactTask struct {
 	Outcome   string
 }
 
+// ContactTasks reads the contact tasks of sessions, oldest first.
+func (c *Cases) ContactTasks(ctx context.Context, agency string, sessionIDs []string) (map[string][]*ContactTask, error) {
+	return ofSessions(c.db.Read(ctx), agency, sessionIDs, "opened_at, id", func(t *ContactTask) string { return t.SessionID })
+}
+
+// CloseContactTask notes that whoever got the message was reached, or cannot
+// be. Where the case's facts are erased already, the number that was kept for
+// the task goes now. REASON_MISSING, BAD_INPUT.
+func (c *Cases) CloseContactTask(ctx context.Context, actor policy.Actor, taskID, outcome string) (*Session, error) {
+	outcome = strings.TrimSpace(outcome)
+	if outcome == "" {
+		return nil, problem.New(problem.ReasonMissing)
+	}
+	if tooLong(outcome, maxReason) {
+		return nil, problem.New(problem.BadInput)
+	}
+	var t ContactTask
+	if err := c.db.Read(ctx).Take(&t, "id = ? AND agency_id = ?", taskID, actor.Agency).Error; err != nil {
+		return nil, notFound(err)
+	}
+	return c.command(ctx, actor, t.SessionID, func(tx *database.Tx, s *Session) error {
+		if err := tx.Lock().Take(&t, "id = ?", taskID).Error; err != nil {
+			return err
+		}
+		if t.DoneAt != nil {
+			return nil
+		}
+		t.DoneAt, t.DoneBy, t.Outcome = &tx.Now, actor.ID, outcome
+		said := map[string]any{"task": t.ID, "outcome": outcome}
+		if s.ErasedAt != nil {
+			t.Number, t.Outcome, s.Number, s.Email, s.EmailReason = "", "", "", "", ""
+			delete(said, "outcome")
+			for _, f := range c.erase {
+				if err := f(tx, []string{s.ID}); err != nil {
+					return err
+				}
+			}
+		}
+		if err := tx.Save(&t).Error; err != nil {
+			return fmt.Errorf("close contact task: %w", err)
+		}
+		c.journal.Append(tx, s.entry(actor, journal.ContactTaskClosed, said))
+		return c.save(tx, s)
+	})
+}
+
 // finish ends a session in one of the four ways.
 func (c *Cases) finish(tx *database.Tx, s *Session, st State, link LinkState, e journal.Entry) error {
 	s.reach(st, tx.Now)

@@ -42,6 +42,7 @@ const (
 	LinkExpired        Type = "LINK_EXPIRED"
 	SessionMisdirected Type = "SESSION_MISDIRECTED"
 	ContactTaskOpened  Type = "CONTACT_TASK_OPENED"
+	ContactTaskClosed  Type = "CONTACT_TASK_CLOSED"
 	SessionEnded       Type = "SESSION_ENDED"
 	SessionExpired     Type = "SESSION_EXPIRED"
 	PositionsClosed    Type = "POSITIONS_CLOSED"
@@ -89,7 +90,7 @@ var Types = []Type{
 	CaseOpened, CaseUpdated, CaseDispatched, CaseErased, VideoRequested, AdvanceReported, LinkIssued, LinkOpened,
 	ProofMismatched, CodeAccepted, CodeRefused, ConsentGiven, ConsentRefused, PhoneJoined, PhoneWaiting, PhoneBound,
 	PhoneAdmitted, PhoneRefused, PhoneResumed, PhoneStopped, SessionConnected, SessionStalled, FirstFrameShown, ModeAsked,
-	LinkRevoked, LinkExpired, SessionMisdirected, ContactTaskOpened, SessionEnded, SessionExpired, PositionsClosed, LinkRefused,
+	LinkRevoked, LinkExpired, SessionMisdirected, ContactTaskOpened, ContactTaskClosed, SessionEnded, SessionExpired, PositionsClosed, LinkRefused,
 	DeliveryQueued, DeliverySent, DeliveryFailed, DeliveryCancelled,
 	UploadBegun, UploadRefused, MediaReceived, MediaIncomplete, RecordingStarted, RecordingSealed, RecordingProgress,
 	PreviewMade, PreviewImpossible, ViewingOpened, ViewingClosed, MediaPurged, DueKeyDestroyed, PurgeFailed, ClockDoubted, ClockBelieved,
