@@ -1,7 +1,7 @@
 // What a phone holds: a real photo with what cameras write into one, and a real film; and what ffprobe says of bytes.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratch } from './paths.mjs';
 
@@ -61,6 +61,7 @@ export function probe(bytes) {
     ...['-v', 'error', '-select_streams', 'v:0', '-count_frames', '-of', 'json', path],
     ...['-show_entries', 'stream=codec_name,width,height,nb_read_frames:packet=pts_time:format=duration'],
   ]);
+  rmSync(path);
   if (stderr.length > 0) {
     throw new Error(`ffprobe finds faults in the film: ${stderr.toString()}`);
   }
