@@ -129,6 +129,8 @@ type house struct {
 	post  *postbox
 	http  *http.Client
 
+	refusals *book // what was refused, word by word
+
 	stop  context.CancelFunc
 	ended chan error
 	over  *sync.Once
@@ -160,7 +162,7 @@ func config(t testing.TB, database string) app.Config {
 // open starts a house, and ends it with the test unless close did.
 func open(t testing.TB, c app.Config, ticks *clock) *house {
 	t.Helper()
-	h := &house{t: t, clock: ticks, post: &postbox{}, ended: make(chan error, 1), over: &sync.Once{}}
+	h := &house{t: t, clock: ticks, post: &postbox{}, ended: make(chan error, 1), over: &sync.Once{}, refusals: &book{}}
 	log := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
@@ -263,6 +265,9 @@ func (h *house) send(method, path string, body []byte, header ...string) (answer
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
+	if h.refusals != nil && (res.StatusCode >= http.StatusBadRequest || bytes.HasPrefix(text, []byte(`{"errors":`))) {
+		_, _ = h.refusals.Write(text) // a buffer
+	}
 	return answer{res.StatusCode, res.Header, text}, err
 }
 
