@@ -23,7 +23,7 @@ export function summaryOf(session: SessionDetails): string {
     line(t.case.place, [session.case.municipality, session.case.place].filter((part) => part !== '').join(' ') || t.unknown),
     line(t.session.dispatcher, session.dispatcher.displayName),
     line(t.session.asked, t.mode[session.asked]),
-    line(t.session.need, session.need),
+    t.session.need(session.need),
     ...(session.lateReason === '' ? [] : [t.session.late(session.lateReason)]),
     ...stepsOf(session, { live: false, code: false })
       .filter((mark) => mark.at !== null)
