@@ -61,11 +61,16 @@ func isDocument(g *gqlerror.Error) bool {
 	return code == "GRAPHQL_VALIDATION_FAILED" || code == "GRAPHQL_PARSE_FAILED" || g.Rule != ""
 }
 
-// explain turns an operation's own deadline into a refusal.
+// explain turns an operation's own deadline into a refusal, and keeps what broke
+// off because the reader left from counting as a fault.
 func explain(ctx context.Context, err error) error {
 	var p *problem.Error
-	if !errors.As(err, &p) && errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return problem.Wrap(problem.Timeout, err)
+	case errors.Is(err, context.Canceled), ctx.Err() != nil:
+		return problem.Wrap(problem.Unavailable, err)
 	}
 	return err
 }

@@ -41,6 +41,11 @@ func (guard) Validate(schema graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext refuses what is too large or not allowed.
 func (g guard) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		if err := c.still(ctx); err != nil {
+			return present(ctx, err)
+		}
+	}
 	w := walk{guard: g, actor: actorOf(ctx), variables: op.Variables}
 	if err := w.selection(op.Operation.SelectionSet, 1, 1); err != nil {
 		return present(ctx, err)

@@ -63,7 +63,7 @@ const (
 	operationTimeout = 5 * time.Second
 	pingInterval     = 20 * time.Second
 	initTimeout      = 5 * time.Second
-	maxSubscriptions = 20 // a connection (T28)
+	maxSubscriptions = 20 // a connection (T28), other operations included
 	maxConnections   = 8  // of one sign-in or phone (T28)
 	maxAnonymous     = 2000
 )
@@ -95,27 +95,30 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return &entrance{next: s, open: c, writeProblem: o.WriteProblem}
 }
 
-// around bounds how long an operation runs and how many subscriptions one
-// connection holds.
+// around bounds how long an operation runs and how many run over one connection.
 func around(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
-		ctx, cancel := context.WithTimeout(ctx, operationTimeout)
-		responses := next(ctx)
-		return func(inner context.Context) *graphql.Response {
-			defer cancel()
-			bounded, stop := context.WithTimeout(inner, operationTimeout)
-			defer stop()
-			return responses(bounded)
-		}
-	}
-	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
-		if c.subscriptions.Add(1) > maxSubscriptions {
-			c.subscriptions.Add(-1)
+	c, socket := ctx.Value(connectionKey{}).(*connection)
+	if socket {
+		if c.operations.Add(1) > maxSubscriptions {
+			c.operations.Add(-1)
 			return graphql.OneShot(&graphql.Response{Errors: []*graphqlError{present(ctx, problem.New(problem.TooManySubscriptions))}})
 		}
-		context.AfterFunc(ctx, func() { c.subscriptions.Add(-1) })
+		context.AfterFunc(ctx, func() { c.operations.Add(-1) }) // each has a context of its own
 	}
-	return next(ctx)
+	switch subscription := graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription; {
+	case subscription && socket:
+		return next(ctx)
+	case subscription:
+		return stream(ctx, next)
+	}
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	responses := next(ctx)
+	return func(inner context.Context) *graphql.Response {
+		defer cancel()
+		bounded, stop := context.WithTimeout(inner, operationTimeout)
+		defer stop()
+		return responses(bounded)
+	}
 }
 
 // entrance looks at a request before GraphQL does: its kind, its size and its
@@ -194,8 +197,20 @@ type connections struct {
 }
 
 type connection struct {
-	owner         string
-	subscriptions atomic.Int64
+	owner      string
+	page       string
+	operations atomic.Int64
+}
+
+// still refuses what comes over a connection whose sign-in has ended, or whose
+// actor is not who they were when it began.
+func (c *connection) still(ctx context.Context) error {
+	v := visitorOf(ctx)
+	now, err := v.Recognise(ctx, c.page)
+	if err == nil && now != v.Actor {
+		err = problem.New(problem.Unauthenticated)
+	}
+	return err
 }
 
 type connectionKey struct{}
@@ -239,14 +254,15 @@ func (c *connections) begin(ctx context.Context, payload transport.InitPayload) 
 	if language := payload.GetString("language"); language == "ja" || language == "en" {
 		v.Language = language
 	}
-	actor, err := v.Recognise(ctx, payload.GetString("Genba-Actor"))
+	page := payload.GetString("Genba-Actor")
+	actor, err := v.Recognise(ctx, page)
 	if err != nil {
 		p := problem.Of(err)
 		return closing(ctx, 4401, string(p.Reason())), nil, p
 	}
 	v.Actor = actor
 	ctx = WithVisitor(ctx, v)
-	conn := &connection{owner: connectionOwner(ctx)}
+	conn := &connection{owner: connectionOwner(ctx), page: page}
 	if !c.enter(conn.owner) {
 		p := problem.New(problem.TooManySubscriptions)
 		return closing(ctx, 4429, string(p.Reason())), nil, p

@@ -2,7 +2,9 @@ package graph
 
 import (
 	"context"
+	"sync/atomic"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -89,10 +91,36 @@ func (r *Resolver) startAt(ctx context.Context, agency string, after *string) (j
 	return at, nil
 }
 
+// failure is why an event stream ended. A WebSocket has a message of its own for
+// it; a stream says it with its last answer.
+type failure struct{ err atomic.Pointer[graphqlError] }
+
+type failureKey struct{}
+
 // fail ends a subscription with an error, unless the subscriber has left.
 func (*Resolver) fail(ctx context.Context, err error) {
-	if ctx.Err() == nil {
-		transport.AddSubscriptionError(ctx, present(ctx, err))
+	if ctx.Err() != nil {
+		return
+	}
+	if f, ok := ctx.Value(failureKey{}).(*failure); ok {
+		f.err.Store(present(ctx, err))
+		return
+	}
+	transport.AddSubscriptionError(ctx, present(ctx, err))
+}
+
+// stream runs a subscription whose last answer is why it ended.
+func stream(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	f := &failure{}
+	answers := next(context.WithValue(ctx, failureKey{}, f))
+	return func(ctx context.Context) *graphql.Response {
+		if answer := answers(ctx); answer != nil {
+			return answer
+		}
+		if err := f.err.Swap(nil); err != nil {
+			return &graphql.Response{Errors: []*graphqlError{err}}
+		}
+		return nil
 	}
 }
 
