@@ -47,6 +47,7 @@ check: $(NODE_STAMP) $(LINT) ## generated code, format, vet, lint, svelte-check 
 # Both halves run even where the first one fails, so that one run tells everything.
 .PHONY: test
 test: setup build ## all Go tests on SQLite and PostgreSQL with the race detector, and the pages in a browser
+	npm --prefix pwa run --silent weight
 	@status=0; \
 	npm --prefix pwa run --silent e2e || { status=1; echo 'the tests in the browser failed'; }; \
 	$(MAKE) --no-print-directory test-go || status=1; \
