@@ -162,12 +162,21 @@ func config(t testing.TB, database string) app.Config {
 // open starts a house, and ends it with the test unless close did.
 func open(t testing.TB, c app.Config, ticks *clock) *house {
 	t.Helper()
-	h := &house{t: t, clock: ticks, post: &postbox{}, ended: make(chan error, 1), over: &sync.Once{}, refusals: &book{}}
+	post := &postbox{}
+	h := openWith(t, c, ticks, post)
+	h.post = post
+	return h
+}
+
+// openWith starts a house that sends its messages through a channel.
+func openWith(t testing.TB, c app.Config, ticks *clock, channel notify.Channel) *house {
+	t.Helper()
+	h := &house{t: t, clock: ticks, ended: make(chan error, 1), over: &sync.Once{}, refusals: &book{}}
 	log := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	var err error
-	h.App, err = app.New(ctx, c, ticks, log, app.WithChannel(h.post))
+	h.App, err = app.New(ctx, c, ticks, log, app.WithChannel(channel))
 	require.NoError(t, err)
 	h.http = &http.Client{
 		Transport:     &http.Transport{DialContext: h.dial, DisableCompression: true},
