@@ -286,8 +286,8 @@ func slots(f *ast.FieldDefinition) (paths []string) {
 
 // things are the ids of one of everything in an agency.
 type things struct {
-	caseID, session, phone, media, user, viewing string
-	caller                                       *visitor
+	caseID, session, phone, media, user, viewing, task string
+	caller                                             *visitor
 }
 
 func (h *house) furnish(a *agency) things {
@@ -299,7 +299,15 @@ func (h *house) furnish(a *agency) things {
 	is.phone, is.user = is.caller.actor.ID, d.actor.ID
 	is.media = h.upload(is.caller)
 	is.viewing = h.mustInput(d, "watch", "WatchInput", "viewing { id }", map[string]any{"sessionID": is.session}).text("watch", "viewing", "id")
+	misdirected, _ := h.newSession(d)
+	is.task = h.misdirect(d, misdirected)
 	return is
+}
+
+// misdirect marks a link as gone astray, and gives the task to tell whoever got it.
+func (h *house) misdirect(d *visitor, session string) string {
+	h.t.Helper()
+	return h.mustInput(d, "reportMisdirected", "ReportMisdirectedInput", "session { contactTasks { id } }", map[string]any{"sessionID": session}).text("reportMisdirected", "session", "contactTasks", "0", "id")
 }
 
 // report1 is a video report whose phone reported one position.
@@ -312,7 +320,7 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 }
 
 func (is things) ids() map[string]string {
-	return map[string]string{"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing}
+	return map[string]string{"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task}
 }
 
 // fitting is the id of the kind that a slot means.
@@ -323,6 +331,8 @@ func (is things) fitting(field, slot string) string {
 		return is.caseID
 	case name == "sessionID", name == "id" && strings.HasPrefix(field, "session"), name == "subjectID":
 		return is.session
+	case name == "taskID":
+		return is.task
 	case name == "phoneID":
 		return is.phone
 	case name == "mediaFileID", name == "sourceID", name == "resume", name == "id" && field == "mediaFile":
@@ -479,6 +489,8 @@ func (y *happy) console(v *visitor) {
 	require.Equal(t, v.actor.ID, a.text("signIn", "me", "user", "id"))
 	require.Contains(t, a.header.Get("Set-Cookie"), "__Host-console=")
 
+	require.Equal(t, true, y.run(y.manager(), "confirmClock", "done", nil).at("confirmClock", "done"))
+
 	caseID := y.run(v, "openCase", "case { id number }", map[string]any{"place": "駅前"}).text("openCase", "case", "id")
 	a = y.run(v, "updateCase", "case { class place notes municipality }", map[string]any{"caseID": caseID, "class": "TRAFFIC", "notes": "二台"})
 	require.JSONEq(t, `{"class":"TRAFFIC","place":"駅前","notes":"二台","municipality":""}`, toJSON(a.at("updateCase", "case")))
@@ -558,6 +570,13 @@ func (y *happy) resume(phone *visitor) *visitor {
 func (y *happy) endings(v *visitor) {
 	t := y.t
 	dbtest.ClockOf(y.db).Advance(11 * 60e9) // what was sent before no longer counts
+	astray, _ := y.newSession(v)
+	task := y.misdirect(v, astray)
+	a := y.run(v, "closeContactTask", "session { contactTasks { doneAt outcome number { e164 } } }", map[string]any{"taskID": task, "outcome": "電話で伝えた"})
+	require.Equal(t, "電話で伝えた", a.text("closeContactTask", "session", "contactTasks", "0", "outcome"))
+	require.NotEmpty(t, a.text("closeContactTask", "session", "contactTasks", "0", "doneAt"))
+	require.Nil(t, a.at("closeContactTask", "session", "contactTasks", "0", "number"))
+	dbtest.ClockOf(y.db).Advance(11 * 60e9)
 	for mutation, c := range map[string]struct {
 		state string
 		extra map[string]any

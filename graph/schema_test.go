@@ -63,7 +63,7 @@ func TestEveryObjectTypeSaysWhoMaySeeIt(t *testing.T) {
 
 // sensitive are names of fields that hold a number, a position, a secret, a
 // file's name or free text.
-var sensitive = regexp.MustCompile(`^(number|groups|e164|email|emailReason|notes|place|need|lateReason|latitude|longitude|altitude|code|token|url|pass|nonce|secret|payload|name)$`)
+var sensitive = regexp.MustCompile(`^(number|groups|e164|email|emailReason|notes|place|need|lateReason|latitude|longitude|altitude|code|token|url|pass|nonce|secret|payload|name|outcome)$`)
 
 // harmless are fields of such a name that hold nothing of the kind, and secrets
 // that are the very answer to who just proved that they may have them: the type
