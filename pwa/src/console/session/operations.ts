@@ -61,6 +61,7 @@ export const sessionFragment = graphql(
     counts { recordings photosNow photosBefore videosNow videosBefore snapshots incomplete positions }
     link { id state uses used issuedAt expiresAt diedAt code proof { ja en } }
     deliveries { id purpose channel status failure attempts queuedAt sentAt deliveredAt }
+    contactTasks { id number { e164 groups whole } openedAt doneAt outcome }
     phones { id state system browser language joinedAt boundAt stoppedAt }
     lastPosition { id latitude longitude accuracy capturedAt receivedAt }
     media(first: 50) {
@@ -177,6 +178,17 @@ export const reportMisdirectedMutation = graphql(
   `
   mutation ReportMisdirected($input: ReportMisdirectedInput!) {
     reportMisdirected(input: $input) {
+      session { ...SessionPage }
+    }
+  }
+`,
+  [sessionFragment],
+);
+
+export const closeContactTaskMutation = graphql(
+  `
+  mutation CloseContactTask($input: CloseContactTaskInput!) {
+    closeContactTask(input: $input) {
       session { ...SessionPage }
     }
   }

@@ -8,6 +8,7 @@ import { type Entry, Timeline } from '../timeline.svelte';
 import {
   admitPhoneMutation,
   askModeMutation,
+  closeContactTaskMutation,
   endSessionMutation,
   reportFirstFrameMutation,
   reportMisdirectedMutation,
@@ -235,6 +236,14 @@ export class SessionView {
         input: { sessionID: this.id },
       });
       return reportMisdirected.session;
+    });
+  }
+
+  /** The wrong recipient was told, or cannot be (第4の3(3)). */
+  closeTask(taskID: string, outcome: string): Promise<void> {
+    return this.#act(async () => {
+      const { closeContactTask } = await this.#api.ask(closeContactTaskMutation, { input: { taskID, outcome } });
+      return closeContactTask.session;
     });
   }
 

@@ -1,0 +1,13 @@
+import { graphql } from '$lib/api/graphql';
+
+export const clockQuery = graphql(`
+  query ServerClock {
+    settings { clockInDoubt }
+  }
+`);
+
+export const confirmClockMutation = graphql(`
+  mutation ConfirmClock {
+    confirmClock { done }
+  }
+`);
