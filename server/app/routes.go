@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql/playground"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -41,6 +40,7 @@ var web embed.FS
 //	/whep/{session}        WHEP, with a bearer of watch
 //	/healthz, /readyz      the process lives; it can work
 //	/metrics               Prometheus, for this machine only
+//	/graphiql              GraphiQL, with --dev only
 func (a *App) routes(api http.Handler) (http.Handler, error) {
 	pages, err := loadPages()
 	if err != nil {
@@ -65,14 +65,19 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 		mux.HandleFunc("GET /outbox.json", a.outbox)
 	}
 	if a.Config.Dev {
-		graphiql := playground.Handler("Genba", "/graphql")
-		mux.HandleFunc("GET /graphiql", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Del("Content-Security-Policy") // a developer's page, with scripts from elsewhere
-			graphiql(w, r)
-		})
+		mux.Handle("GET /graphiql", relaxed(a.page(pages, "graphiql.html")))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, problem.New(problem.NotFound)) })
 	return a.outermost(mux), nil
+}
+
+// relaxed lets GraphiQL write styles of its own. Its scripts are ours, too.
+func relaxed(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "+
+			"font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		page.ServeHTTP(w, r)
+	})
 }
 
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +180,9 @@ func (p pages) asset(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem.New(problem.NotFound))
 		return
 	}
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // names carry a hash
+	if !strings.HasPrefix(r.URL.Path, "/assets/graphiql/") {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // names carry a hash
+	}
 	f.serve(w, r)
 }
 
