@@ -33,7 +33,6 @@ export async function launch({ camera, args = [] } = {}) {
       '--no-sandbox',
       '--disable-gpu',
       '--use-fake-device-for-media-stream',
-      '--use-fake-ui-for-media-stream',
       `--use-file-for-fake-video-capture=${makePattern(camera)}`,
       '--allow-loopback-in-peer-connection',
       '--disable-background-networking',
@@ -48,7 +47,7 @@ export async function launch({ camera, args = [] } = {}) {
 
 /**
  * A phone: 390×844, touch, at Tokyo Station. options: locale ('ja-JP' or 'en-US'), colorScheme, geolocation (null: the
- * reader denies it), permissions, and anything else a Playwright context takes.
+ * reader denies it), permissions (what is not named is denied), and anything else a Playwright context takes.
  */
 export async function phone(browser, { geolocation = tokyoStation, permissions, ...options } = {}) {
   return open(browser, {

@@ -1,21 +1,36 @@
-// Tests that follow one another: what one does, the next builds on.
+// Tests that show what every page looked like when they failed, and tests of which each builds on the one before.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { scratch } from './paths.mjs';
 
 /**
- * Answers a function like test whose tests are steps of one story: after a failed step the others fail at once. What
- * every open page shows then is saved as a picture and as its accessible text under pwa/.e2e/failures.
- *   open  answers the browser, once it is there
+ * Answers a function like test. What every open page shows when one fails is saved as a picture and as its accessible
+ * text under pwa/.e2e/failures.
  *   name  begins the names of the saved files
+ *   open  answers the browser, once it is there
  */
-export function story(name, open) {
-  let broken;
+export function shown(name, open) {
   let count = 0;
+  return (title, run) => {
+    const step = ++count;
+    return test(title, async (t) => {
+      try {
+        await run(t);
+      } catch (error) {
+        await save(open(), `${name}-${step}`);
+        throw error;
+      }
+    });
+  };
+}
+
+/** The same for the steps of one story: after a failed step the others fail at once. */
+export function story(name, open) {
+  const step = shown(name, open);
+  let broken;
   return (title, run) =>
-    test(title, async (t) => {
-      const step = ++count;
+    step(title, async (t) => {
       if (broken) {
         throw new Error(`not reached, because this failed: ${broken}`);
       }
@@ -23,7 +38,6 @@ export function story(name, open) {
         await run(t);
       } catch (error) {
         broken = title;
-        await save(open(), `${name}-${step}`);
         throw error;
       }
     });
