@@ -3,11 +3,12 @@
 package model
 
 import (
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"genba/server/problem"
 )
 
 const timeForm = "2006-01-02T15:04:05.999999Z"
@@ -19,15 +20,22 @@ func MarshalTime(t time.Time) graphql.Marshaler {
 	})
 }
 
-// UnmarshalTime reads RFC 3339 with any offset.
+// Years that an instant may lie in: outside of them nothing happened here, and
+// the engines differ.
+const (
+	firstYear = 1900
+	lastYear  = 9990
+)
+
+// UnmarshalTime reads RFC 3339 with any offset. BAD_INPUT.
 func UnmarshalTime(v any) (time.Time, error) {
 	s, ok := v.(string)
 	if !ok {
-		return time.Time{}, fmt.Errorf("time must be a string")
+		return time.Time{}, problem.New(problem.BadInput)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("time must be RFC 3339")
+	if err != nil || t.Year() < firstYear || t.Year() > lastYear {
+		return time.Time{}, problem.Wrap(problem.BadInput, err)
 	}
 	return t, nil
 }

@@ -87,7 +87,6 @@ type Login struct {
 const (
 	loginLife          = 12 * time.Hour // one shift
 	seenEvery          = time.Minute
-	maxUserName        = 64
 	maxDisplayName     = 100
 	minPassword        = 12
 	maxPassword        = 200
@@ -264,7 +263,7 @@ func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency stri
 // twenty for an address, which wait and never lock anybody out.
 func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password string) (token string, actor policy.Actor, err error) {
 	userName = strings.ToLower(strings.TrimSpace(userName))
-	if len(userName) > maxUserName || len(password) > maxPassword || len(agencyCode) > maxUserName {
+	if !userNameForm.MatchString(userName) || len(password) > maxPassword || (agencyCode != "" && !agencyCodeForm.MatchString(agencyCode)) {
 		return "", actor, problem.New(problem.SignInFailed)
 	}
 	address, account := Address(ctx), agencyCode+"/"+userName

@@ -10,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
 
@@ -141,7 +144,7 @@ type Order struct {
 // with the same key it answers the session as it is. TOO_MANY_SENDS and what
 // cases.IssueLink refuses.
 func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*cases.Session, error) {
-	if o.Key == "" || len(o.Key) > maxIdempotency {
+	if o.Key == "" || len(o.Key) > maxIdempotency || !utf8.ValidString(o.Key) || strings.ContainsFunc(o.Key, unicode.IsControl) {
 		return nil, problem.New(problem.BadInput)
 	}
 	idempotency := actor.Agency + "/" + o.SessionID + "/" + o.Key
