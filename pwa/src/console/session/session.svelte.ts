@@ -104,9 +104,9 @@ export class SessionView {
       cursorOf: (event) => event.sessionChanged.cursor,
       apply: ({ sessionChanged }) => {
         this.#events += 1;
-        this.take(sessionChanged.session);
+        // The record first: it says why live video is gone.
         this.timeline.add(sessionChanged.entries);
-        this.#tellLive();
+        this.take(sessionChanged.session);
       },
       onState: (state, refusal) => {
         this.#state = state;
@@ -176,6 +176,7 @@ export class SessionView {
   take(next: SessionDetails): void {
     const before = this.#details;
     this.#details = next;
+    this.#tellLive();
     if (!before) {
       return;
     }
@@ -317,7 +318,7 @@ export class SessionView {
   }
 
   #tellLive(): void {
-    const live = liveStanding(this.timeline.entries, this.#details?.live ?? false);
+    const live = this.over ? 'off' : liveStanding(this.timeline.entries, this.#details?.live ?? false);
     if (live !== this.#live) {
       this.#live = live;
       this.#onLive(live);
@@ -332,9 +333,8 @@ export class SessionView {
       return '';
     }
     const first = this.#details === null;
-    this.take(session);
     this.timeline.begin(session.timeline);
-    this.#tellLive();
+    this.take(session);
     if (first) {
       this.#seen = new Set(session.media.nodes.map((file) => file.id));
       this.#filesEnd = session.media.pageInfo.hasNextPage ? session.media.pageInfo.endCursor : null;
