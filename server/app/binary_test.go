@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"genba/policy"
 	"genba/server/app"
 )
 
@@ -36,7 +37,7 @@ func binary(t testing.TB) string {
 		built.folder, err = os.MkdirTemp("", "genba-binary-")
 		require.NoError(t, err)
 		path := filepath.Join(built.folder, "genba")
-		c := exec.Command("go", "build", "-buildvcs=false", "-o", path, "genba/server")
+		c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, "genba/server") // as make build
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := c.CombinedOutput()
 		require.NoError(t, err, string(out))
@@ -85,70 +86,90 @@ func genba(t testing.TB, environment []string, args ...string) outcome {
 	return outcome{c.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
-// process is a server of its own that a test may kill.
+// process is a server of its own that a test may kill and start again.
 type process struct {
 	*house
+	args       []string
 	command    *exec.Cmd
 	complaints *bytes.Buffer
-	lines      []string
+	lines      []string // what it said, once it has ended
 	reading    chan struct{}
-	done       bool
+	alive      bool
 }
 
 // serve starts the program in demo mode on a folder and waits until it is ready.
 func serve(t testing.TB, folder string, more ...string) *process {
 	t.Helper()
-	p := &process{complaints: &bytes.Buffer{}, reading: make(chan struct{})}
-	p.command = exec.Command(binary(t), append([]string{"serve", "--demo", "--data", filepath.Join(folder, "data"), "--keys", filepath.Join(folder, "keys"),
-		"--listen", "127.0.0.1:0", "--media", "127.0.0.1:0"}, more...)...)
+	p := &process{house: &house{App: &app.App{Config: app.Config{Data: filepath.Join(folder, "data"), Keys: filepath.Join(folder, "keys")}}, t: t, clock: &clock{}}}
+	p.args = append([]string{"serve", "--demo", "--data", p.Config.Data, "--keys", p.Config.Keys, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0"}, more...)
+	p.start()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.command, p.complaints, p.lines, p.reading = exec.Command(binary(p.t), p.args...), &bytes.Buffer{}, nil, make(chan struct{})
 	p.command.Env, p.command.Stderr = withoutSettings(), p.complaints
 	out, err := p.command.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.command.Start())
-	t.Cleanup(func() { p.kill(t) })
+	require.NoError(p.t, err)
+	require.NoError(p.t, p.command.Start())
+	p.alive = true
 	lines := bufio.NewScanner(out)
-	require.True(t, lines.Scan(), "the server ended: %s", p.complaints)
-	address, ok := strings.CutPrefix(lines.Text(), "Genba is ready at ")
-	require.True(t, ok, lines.Text())
+	ready := lines.Scan()
+	first := lines.Text()
 	go func() {
 		defer close(p.reading)
 		for lines.Scan() {
 			p.lines = append(p.lines, lines.Text())
 		}
 	}()
-	p.house = &house{App: &app.App{Config: app.Config{PublicURL: address, Data: filepath.Join(folder, "data"), Keys: filepath.Join(folder, "keys")}}, t: t, clock: &clock{}}
+	if !ready {
+		require.FailNow(p.t, "the server ended", "%v %s", p.wait(), p.complaints)
+	}
+	address, ok := strings.CutPrefix(first, "Genba is ready at ")
+	require.True(p.t, ok, first)
+	p.Config.PublicURL = address
 	p.http = &http.Client{Transport: &http.Transport{DialContext: p.dial}}
-	return p
 }
 
 // kill ends the process the hard way, if it still runs.
-func (p *process) kill(t testing.TB) {
-	t.Helper()
-	if p.done {
-		return
+func (p *process) kill() {
+	p.t.Helper()
+	if p.alive {
+		require.NoError(p.t, p.command.Process.Kill())
+		require.Error(p.t, p.wait())
 	}
-	require.NoError(t, p.command.Process.Kill())
-	require.Error(t, p.wait())
 }
 
 // terminate asks the process to end and answers how it did.
-func (p *process) terminate(t testing.TB) error {
-	t.Helper()
-	require.NoError(t, p.command.Process.Signal(syscall.SIGTERM))
+func (p *process) terminate() error {
+	p.t.Helper()
+	require.NoError(p.t, p.command.Process.Signal(syscall.SIGTERM))
 	stuck := time.AfterFunc(patience, func() { _ = p.command.Process.Kill() })
 	defer stuck.Stop()
 	return p.wait()
 }
 
 func (p *process) wait() error {
-	p.done = true
+	p.alive = false
 	if p.http != nil {
 		p.http.CloseIdleConnections()
 	}
-	if p.house != nil {
-		<-p.reading
-	}
+	<-p.reading
 	return p.command.Wait()
+}
+
+// signIn opens a console as one of the people of demo mode.
+func (p *process) signIn(role policy.Role) *visitor {
+	p.t.Helper()
+	for _, u := range demo(p.t, p.Config.Data).Users {
+		if u.Role == role {
+			return p.signInAs("", u.UserName, u.Password)
+		}
+	}
+	require.FailNow(p.t, "nobody has the role", role)
+	return nil
 }
 
 // demo reads the sign-ins of demo mode.

@@ -162,7 +162,7 @@ func TestSignal(t *testing.T) {
 	p := serve(t, dir)
 	d := demo(t, filepath.Join(dir, "data"))
 	h := p.house
-	v := h.signInAs(d.Agency, d.Users[2].UserName, d.Users[2].Password)
+	v := p.signIn(policy.Dispatcher)
 	k := ask[struct{ OpenCase struct{ Case node } }](v, openCase, vars{"in": vars{"place": "ここ"}})
 	require.Equal(t, http.StatusOK, h.must(http.MethodGet, "/readyz", nil).status)
 	require.Equal(t, http.StatusOK, h.must(http.MethodGet, "/healthz", nil).status)
@@ -175,13 +175,13 @@ func TestSignal(t *testing.T) {
 		}
 		return ""
 	})
-	require.NoError(t, p.terminate(t), "%s", p.complaints)
+	require.NoError(t, p.terminate(), "%s", p.complaints)
 	for _, u := range d.Users {
 		require.Contains(t, strings.Join(p.lines, "\n"), u.Password, "sign-ins are shown at the first start")
 		require.NotContains(t, p.complaints.String(), u.Password)
 	}
 	again := serve(t, dir)
-	require.NoError(t, again.terminate(t))
+	require.NoError(t, again.terminate())
 	require.NotContains(t, strings.Join(again.lines, "\n"), d.Users[0].Password, "and never again")
 	o := genba(t, nil, append([]string{"verify"}, folders(dir)...)...)
 	require.Zero(t, o.code, o.out)

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -287,6 +288,23 @@ func (h *house) must(method, path string, body []byte, header ...string) answer 
 	return a
 }
 
+// messages are what arrived at phones, oldest first: in the postbox, or as demo
+// mode shows it.
+func (h *house) messages() []notify.Message {
+	h.t.Helper()
+	if h.post != nil {
+		return h.post.all()
+	}
+	var sent []notify.OutboxEntry
+	require.NoError(h.t, json.Unmarshal(h.must(http.MethodGet, "/outbox.json", nil).body, &sent))
+	slices.Reverse(sent)
+	var all []notify.Message
+	for _, e := range sent {
+		all = append(all, notify.Message{Channel: e.Channel, To: e.To, Body: e.Body})
+	}
+	return all
+}
+
 // visitor is one browser with one of our pages open.
 type visitor struct {
 	*house
@@ -449,15 +467,15 @@ var linkForm = regexp.MustCompile(`/v#([0-9A-Za-z]{22})$`)
 // confirm sends the link and reads it from the message.
 func (r *report) confirm(key string) string {
 	r.t.Helper()
-	before := len(r.post.all())
+	before := len(r.messages())
 	ask[struct{}](r.dispatcher, confirmSend, vars{"in": vars{"sessionID": r.id, "lastFour": lastFour, "idempotencyKey": key}})
 	eventually(r.t, func() string {
-		if len(r.post.all()) == before {
+		if len(r.messages()) == before {
 			return "no message arrived"
 		}
 		return ""
 	})
-	m := r.post.all()[before]
+	m := r.messages()[before]
 	require.Equal(r.t, testE164, m.To)
 	found := linkForm.FindStringSubmatch(m.Body)
 	require.NotNil(r.t, found, m.Body)
