@@ -4,8 +4,25 @@ import { join } from 'node:path';
 import { repository, scratch } from './paths.mjs';
 import { sizes } from './browser.mjs';
 
-const folder =
-  process.env.GENBA_SCREENSHOTS === 'docs' ? join(repository, 'docs', 'screenshots') : join(scratch, 'screenshots');
+const forDocs = process.env.GENBA_SCREENSHOTS === 'docs';
+const folder = forDocs ? join(repository, 'docs', 'screenshots') : join(scratch, 'screenshots');
+
+/** The pictures that the documents show. */
+const inDocs = new Set([
+  'caller-proof-ja-light',
+  'caller-consent-ja-light',
+  'caller-act-en-light',
+  'caller-live-ja-light',
+  'console-board-desk-ja-light',
+  'console-request-desk-ja-light',
+  'console-live-desk-ja-light',
+  'console-live-desk-en-dark',
+]);
+
+/** Whether this run keeps the picture of that name: all of them, but only the few of the documents for those. */
+export function chosen(name) {
+  return !forDocs || inDocs.has(name);
+}
 
 /** Saves what the page shows as NAME.png, once fonts and pictures are there. Answers the file's path. */
 export async function shot(page, name) {
