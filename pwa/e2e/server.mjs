@@ -30,6 +30,7 @@ export function buildServer() {
 
 /**
  * Starts the server with an empty data folder and waits until it is ready. Answers what it printed, and
+ *   pid            the number of its process
  *   clock('192h')  lets that much time pass (a Go duration); due work is done when it answers
  *   log()          the last lines of the server's log
  *   kill()         ends it without warning, as a power cut does
@@ -71,6 +72,7 @@ export async function startServer({ args = [], env = {} } = {}) {
 
   return {
     ...ready,
+    pid: child.pid,
     log,
 
     async clock(advance) {
