@@ -154,12 +154,7 @@ func TestKilledInRecordings(t *testing.T) {
 			x, a, err := p.newCamera(c.publish(), film{mime: mime})
 			require.NoError(t, err)
 			require.NotNil(t, x, "%d %s", a.status, a.body)
-			eventually(t, func() string {
-				if s := x.pc.ConnectionState(); s != webrtc.PeerConnectionStateConnected {
-					return "the phone is " + s.String()
-				}
-				return ""
-			})
+			x.connected(t)
 			x.play(footage(t, mime, "320x240", 400))
 			x.hasSent(t, int64(pictureRate+r.IntN(pictureRate)))
 			sent := x.sent.Load()

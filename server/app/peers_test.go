@@ -256,15 +256,34 @@ func (c *camera) announce(h *house, b bearer, codec webrtc.RTPCodecParameters) (
 	return h.signal(c.pc, b)
 }
 
-// film publishes with a new bearer and plays the clips again and again.
+// film publishes with a new bearer and, once the line is up, plays the clips
+// again and again.
 func (c *caller) film(f film, played ...clip) *camera {
 	c.t.Helper()
 	x, a, err := c.newCamera(c.publish(), f)
 	require.NoError(c.t, err)
 	require.NotNil(c.t, x, "%d %s", a.status, a.body)
 	c.t.Cleanup(x.close)
+	x.connected(c.t)
 	x.play(played...)
 	return x
+}
+
+func (c *camera) connected(t testing.TB) {
+	t.Helper()
+	eventually(t, func() string {
+		if s := c.pc.ConnectionState(); s != webrtc.PeerConnectionStateConnected {
+			return "the phone is " + s.String()
+		}
+		return ""
+	})
+}
+
+// sentDuring tells how many pictures had been sent before and after f.
+func (c *camera) sentDuring(f func()) (least, most int64) {
+	least = c.sent.Load()
+	f()
+	return least, c.sent.Load()
 }
 
 // play sends the clips, thirty pictures a second, and begins at a keyframe where
