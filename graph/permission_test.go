@@ -497,7 +497,8 @@ func (y *happy) console(v *visitor) {
 	require.NotEmpty(t, y.run(v, "markDispatched", "case { dispatchedAt }", map[string]any{"caseID": caseID}).text("markDispatched", "case", "dispatchedAt"))
 
 	a = y.run(v, "requestVideo", "numberDiffers session { id state number { e164 groups whole } checks { safe } }", map[string]any{
-		"caseID": caseID, "asked": "LIVE", "need": "けがの様子", "checks": allChecks, "number": "０９０-1234-5678", "notifiedNumber": "08011112222"})
+		"caseID": caseID, "asked": "LIVE", "need": "けがの様子", "checks": allChecks, "number": "０９０-1234-5678", "notifiedNumber": "08011112222",
+	})
 	require.Equal(t, true, a.at("requestVideo", "numberDiffers"))
 	require.JSONEq(t, `{"e164":"+819012345678","groups":["090","1234","5678"],"whole":true}`, toJSON(a.at("requestVideo", "session", "number")))
 	session := a.text("requestVideo", "session", "id")
@@ -562,7 +563,8 @@ func (y *happy) resume(phone *visitor) *visitor {
 	y.t.Helper()
 	nonce := y.run(nobody, "openLink", "nonce", map[string]any{"secret": phone.secret}).text("openLink", "nonce")
 	a := y.run(nobody, "resume", "session { phone { state } }", map[string]any{
-		"secret": phone.secret, "phoneID": phone.actor.ID, "nonce": nonce, "signature": sign(y.t, phone.key, nonce)})
+		"secret": phone.secret, "phoneID": phone.actor.ID, "nonce": nonce, "signature": sign(y.t, phone.key, nonce),
+	})
 	return y.phone(a, phone.secret, phone.key)
 }
 

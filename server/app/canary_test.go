@@ -150,8 +150,10 @@ func TestNothingPersonalIsSaid(t *testing.T) {
 				require.NotContains(t, text, mark, "%s: %s", where, what)
 			}
 		}
-		secrets := map[string][]byte{"secret": []byte(r.secret), "secret in base64": []byte(base64.StdEncoding.EncodeToString([]byte(r.secret))[:28]),
-			"cookie": []byte(marks["cookie"]), "caller's cookie": []byte(marks["caller's cookie"]), "file name": []byte(canaryName), "bearer": []byte(b.Token)}
+		secrets := map[string][]byte{
+			"secret": []byte(r.secret), "secret in base64": []byte(base64.StdEncoding.EncodeToString([]byte(r.secret))[:28]),
+			"cookie": []byte(marks["cookie"]), "caller's cookie": []byte(marks["caller's cookie"]), "file name": []byte(canaryName), "bearer": []byte(b.Token),
+		}
 		requireNowhere(t, c.Data, secrets)
 		requireNowhere(t, c.Keys, secrets)
 		if h.DB.Dialect == database.SQLite {

@@ -32,8 +32,10 @@ func TestConfigSources(t *testing.T) {
 	t.Run("defaults", func(t *testing.T) {
 		c, err := load(nil)
 		require.NoError(t, err)
-		require.Equal(t, app.Config{Data: "data", Keys: "keys", Listen: "localhost:8080", PublicURL: "http://localhost:8080", Media: ":8189",
-			DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police"}, c)
+		require.Equal(t, app.Config{
+			Data: "data", Keys: "keys", Listen: "localhost:8080", PublicURL: "http://localhost:8080", Media: ":8189",
+			DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police",
+		}, c)
 	})
 	t.Run("flags before environment before file before defaults", func(t *testing.T) {
 		c, err := load([]string{"--config", file, "--data", "from-flag", "--dev=false"},

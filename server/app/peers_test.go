@@ -63,8 +63,10 @@ func footage(t testing.TB, mime, size string, kilobits int) clip {
 	if c, ok := clips.made[key]; ok {
 		return c
 	}
-	args := []string{"-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%s:rate=%d:duration=2", size, pictureRate),
-		"-pix_fmt", "yuv420p", "-b:v", fmt.Sprintf("%dk", kilobits), "-g", fmt.Sprint(pictureRate)}
+	args := []string{
+		"-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%s:rate=%d:duration=2", size, pictureRate),
+		"-pix_fmt", "yuv420p", "-b:v", fmt.Sprintf("%dk", kilobits), "-g", fmt.Sprint(pictureRate),
+	}
 	var c clip
 	if mime == webrtc.MimeTypeVP8 {
 		raw, _ := program(t, nil, "ffmpeg", append(args, "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-f", "ivf", "-")...)

@@ -46,8 +46,14 @@ func TestForeignPages(t *testing.T) {
 	b := c.begin(photo(t, 50), "")
 	body := operation(openCase, vars{"in": vars{"place": "foreign"}})
 	foreign := [][]string{
-		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", strings.Replace(h.URL(), "http", "https", 1)}, {"Origin", h.URL() + ".evil.example"},
-		{"Origin", strings.ToUpper(h.URL())}, {"Origin", h.URL(), "Sec-Fetch-Site", "cross-site"}, {"Origin", h.URL(), "Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "cross-site"},
+		{"Origin", "https://evil.example"},
+		{"Origin", "null"},
+		{"Origin", strings.Replace(h.URL(), "http", "https", 1)},
+		{"Origin", h.URL() + ".evil.example"},
+		{"Origin", strings.ToUpper(h.URL())},
+		{"Origin", h.URL(), "Sec-Fetch-Site", "cross-site"},
+		{"Origin", h.URL(), "Sec-Fetch-Site", "same-site"},
+		{"Sec-Fetch-Site", "cross-site"},
 	}
 	own := without(v.headers(), "Origin")
 	t.Run("an operation with a cookie is refused", func(t *testing.T) {
@@ -82,8 +88,12 @@ func TestForeignPages(t *testing.T) {
 		h := h.in(t)
 		for _, f := range foreign {
 			for _, call := range []struct{ method, path, token string }{
-				{http.MethodPost, b.URL, b.Token}, {http.MethodPost, "/whip/" + r.id, c.in(t).token(publish)}, {http.MethodPost, "/whep/" + r.id, r.watch(v).Token},
-				{http.MethodGet, "/media/" + b.ID, "x"}, {http.MethodPatch, "/files/" + b.ID, b.Token}, {http.MethodDelete, "/whip/" + r.id + "/x", "x"},
+				{http.MethodPost, b.URL, b.Token},
+				{http.MethodPost, "/whip/" + r.id, c.in(t).token(publish)},
+				{http.MethodPost, "/whep/" + r.id, r.watch(v).Token},
+				{http.MethodGet, "/media/" + b.ID, "x"},
+				{http.MethodPatch, "/files/" + b.ID, b.Token},
+				{http.MethodDelete, "/whip/" + r.id + "/x", "x"},
 			} {
 				a := h.must(call.method, call.path, []byte("v=0"), append([]string{"Authorization", "Bearer " + call.token, "Tus-Resumable", "1.0.0"}, f...)...)
 				require.Equal(t, "ORIGIN_REFUSED", a.reason(), "%s %s %v", call.method, call.path, f)
@@ -389,8 +399,10 @@ func TestBearers(t *testing.T) {
 	}
 	_, grant, _ := strings.Cut(url, "?grant=")
 	b := c.begin(data, "")
-	tokens := map[string]string{"upload": b.Token, "publish": c.publish().Token, "watch": r.watch(dispatcher).Token, "grant": grant,
-		"nonsense": "nonsense", "nothing": "", "cookie": strings.TrimPrefix(c.cookie, "__Host-caller="), "longer": b.Token + "A", "swapped": c.publish().Token[:20] + b.Token[20:]}
+	tokens := map[string]string{
+		"upload": b.Token, "publish": c.publish().Token, "watch": r.watch(dispatcher).Token, "grant": grant,
+		"nonsense": "nonsense", "nothing": "", "cookie": strings.TrimPrefix(c.cookie, "__Host-caller="), "longer": b.Token + "A", "swapped": c.publish().Token[:20] + b.Token[20:],
+	}
 	calls := map[string]func(h *house, token string) answer{
 		"upload": func(h *house, token string) answer {
 			a, _ := h.tus(http.MethodPost, b.URL, token, nil, "Upload-Length", fmt.Sprint(len(data)))

@@ -119,8 +119,10 @@ func TestPublishAndWatch(t *testing.T) {
 			plain, _, _ := files(t, rec)
 			last := frags[len(frags)-1]
 			require.InDelta(t, float64(pictures(t, plain))/30, (last.Start + last.Duration).Seconds(), 0.1, "time is the stream's own")
-			require.Equal(t, live.Track{ContentType: map[string]string{webrtc.MimeTypeH264: "video/mp4", webrtc.MimeTypeVP8: "video/webm"}[mime],
-				Codec: strings.ToLower(strings.TrimPrefix(mime, "video/"))}, rec.track)
+			require.Equal(t, live.Track{
+				ContentType: map[string]string{webrtc.MimeTypeH264: "video/mp4", webrtc.MimeTypeVP8: "video/webm"}[mime],
+				Codec:       strings.ToLower(strings.TrimPrefix(mime, "video/")),
+			}, rec.track)
 		})
 	}
 }

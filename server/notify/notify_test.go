@@ -130,8 +130,10 @@ func (o *office) request(change ...func(*cases.Request)) *cases.Session {
 
 func (o *office) requestIn(caseID string, change ...func(*cases.Request)) *cases.Session {
 	o.t.Helper()
-	in := cases.Request{CaseID: caseID, Asked: cases.PhotoMode, Need: "事故の様子", Number: "09012345678",
-		Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true}}
+	in := cases.Request{
+		CaseID: caseID, Asked: cases.PhotoMode, Need: "事故の様子", Number: "09012345678",
+		Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true},
+	}
 	for _, c := range change {
 		c(&in)
 	}
@@ -292,8 +294,10 @@ func TestText(t *testing.T) {
 					actor.Agency = agency.ID
 					k, err := o.cases.Open(t.Context(), actor, cases.NewCase{Place: "秘密の場所"})
 					require.NoError(t, err)
-					s, _, err := o.cases.RequestVideo(t.Context(), actor, cases.Request{CaseID: k.ID, Asked: cases.PhotoMode, Need: "秘密の理由", Number: "09012345678", Language: language,
-						Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true}})
+					s, _, err := o.cases.RequestVideo(t.Context(), actor, cases.Request{
+						CaseID: k.ID, Asked: cases.PhotoMode, Need: "秘密の理由", Number: "09012345678", Language: language,
+						Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true},
+					})
 					require.NoError(t, err)
 					_, err = o.SendLink(t.Context(), actor, notify.Order{SessionID: s.ID, LastFour: "5678", Key: "a"})
 					require.NoError(t, err)

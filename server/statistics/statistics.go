@@ -251,8 +251,13 @@ func assemble(from, to string, begin, end time.Time, opened []caseRow, requested
 	}
 	r.ByEndReason = append(r.ByEndReason, EndReasonCount{nil, reason[""]})
 	r.Funnel = []StageCount{
-		{Requested, all.Sessions}, {LinkSent, all.LinkSent}, {Opened, all.Opened}, {Consented, all.Consented},
-		{Connected, all.Connected}, {FirstFrame, all.FirstFrame}, {Ended, all.Ended},
+		{Requested, all.Sessions},
+		{LinkSent, all.LinkSent},
+		{Opened, all.Opened},
+		{Consented, all.Consented},
+		{Connected, all.Connected},
+		{FirstFrame, all.FirstFrame},
+		{Ended, all.Ended},
 	}
 	return r
 }

@@ -56,7 +56,8 @@ func (c *centre) hire(people *identity.Identity, code string) policy.Actor {
 	a, err := people.CreateAgency(context.Background(), identity.NewAgency{Code: code, NameJa: "県警察", NameEn: "Police"})
 	require.NoError(c.t, err)
 	u, err := people.Register(context.Background(), policy.SystemActor(), a.ID, identity.NewUser{
-		UserName: "sato", DisplayName: "佐藤", Role: policy.Supervisor, Password: "correct horse battery", PasswordReason: "指紋が読めない"})
+		UserName: "sato", DisplayName: "佐藤", Role: policy.Supervisor, Password: "correct horse battery", PasswordReason: "指紋が読めない",
+	})
 	require.NoError(c.t, err)
 	return policy.Actor{Kind: policy.User, ID: u.ID, Agency: a.ID, Role: policy.Supervisor}
 }
@@ -87,8 +88,10 @@ func (c *centre) incident(class cases.Class, drill bool) *cases.Case {
 
 func (c *centre) request(k *cases.Case) *cases.Session {
 	c.t.Helper()
-	s, _, err := c.cases.RequestVideo(context.Background(), c.actor, cases.Request{CaseID: k.ID, Asked: cases.PhotoMode, Need: "状況を見る", Number: "090-1234-5678",
-		Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true}})
+	s, _, err := c.cases.RequestVideo(context.Background(), c.actor, cases.Request{
+		CaseID: k.ID, Asked: cases.PhotoMode, Need: "状況を見る", Number: "090-1234-5678",
+		Checks: cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true},
+	})
 	require.NoError(c.t, err)
 	return s
 }
@@ -108,8 +111,10 @@ func (c *centre) connect(s *cases.Session) {
 	require.NoError(c.t, err)
 	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	require.NoError(c.t, err)
-	_, token, err := c.cases.Join(ctx, cases.Join{Secret: issued.Secret, Agreed: true, Version: terms.Terms[0].Version, Language: "ja",
-		PublicKey: base64.StdEncoding.EncodeToString(der)})
+	_, token, err := c.cases.Join(ctx, cases.Join{
+		Secret: issued.Secret, Agreed: true, Version: terms.Terms[0].Version, Language: "ja",
+		PublicKey: base64.StdEncoding.EncodeToString(der),
+	})
 	require.NoError(c.t, err)
 	phone, err := c.cases.Recognise(ctx, token)
 	require.NoError(c.t, err)
@@ -146,13 +151,21 @@ func reasons(counts map[cases.EndReason]int, nobody int) []statistics.EndReasonC
 }
 
 func empty(from string, days ...string) *statistics.Report {
-	r := &statistics.Report{From: from, To: days[len(days)-1],
+	r := &statistics.Report{
+		From: from, To: days[len(days)-1],
 		ByClass:     []statistics.ClassCount{{Class: cases.Welfare}, {Class: cases.Information}, {Class: cases.Traffic}, {Class: cases.OtherClass}},
 		ByKind:      []statistics.KindCount{{Kind: statistics.LiveVideo}, {Kind: statistics.NowVideo}, {Kind: statistics.BeforeVideo}, {Kind: statistics.NowStill}, {Kind: statistics.BeforeStill}},
 		ByOrigin:    []statistics.OriginCount{{Kind: cases.CallerSession}, {Kind: cases.StaffSession}},
 		ByEndReason: reasons(nil, 0),
-		Funnel: []statistics.StageCount{{Stage: statistics.Requested}, {Stage: statistics.LinkSent}, {Stage: statistics.Opened}, {Stage: statistics.Consented},
-			{Stage: statistics.Connected}, {Stage: statistics.FirstFrame}, {Stage: statistics.Ended}},
+		Funnel: []statistics.StageCount{
+			{Stage: statistics.Requested},
+			{Stage: statistics.LinkSent},
+			{Stage: statistics.Opened},
+			{Stage: statistics.Consented},
+			{Stage: statistics.Connected},
+			{Stage: statistics.FirstFrame},
+			{Stage: statistics.Ended},
+		},
 	}
 	for _, d := range days {
 		r.ByDay = append(r.ByDay, statistics.DayCount{Day: d})
@@ -189,8 +202,10 @@ func TestCount(t *testing.T) {
 		c.at("2026-11-23T14:59:59.999999Z") // the last microsecond of the 23rd
 		c.incident(cases.OtherClass, false)
 		c.request(eve) // a second report, a day after its case was opened
-		staff := &cases.Session{ID: identity.NewID(), AgencyID: c.actor.Agency, CaseID: day.ID, Kind: cases.StaffSession, Asked: cases.LiveMode,
-			State: cases.Requested, DispatcherID: c.actor.ID, RequestedAt: db.Now(), ChangedAt: db.Now()}
+		staff := &cases.Session{
+			ID: identity.NewID(), AgencyID: c.actor.Agency, CaseID: day.ID, Kind: cases.StaffSession, Asked: cases.LiveMode,
+			State: cases.Requested, DispatcherID: c.actor.ID, RequestedAt: db.Now(), ChangedAt: db.Now(),
+		}
 		require.NoError(t, db.Read(ctx).Create(staff).Error)
 		c.at("2026-11-23T15:00:00Z") // the 24th
 		c.incident(cases.Information, false)
@@ -211,8 +226,15 @@ func TestCount(t *testing.T) {
 		want.ByKind = []statistics.KindCount{{statistics.LiveVideo, 2, 1}, {statistics.NowVideo, 1, 1}, {statistics.BeforeVideo, 1, 1}, {statistics.NowStill, 4, 2}, {statistics.BeforeStill, 1, 1}}
 		want.ByOrigin = []statistics.OriginCount{{cases.CallerSession, 3}, {cases.StaffSession, 1}}
 		want.ByEndReason = reasons(map[cases.EndReason]int{cases.Done: 1}, 3)
-		want.Funnel = []statistics.StageCount{{statistics.Requested, 4}, {statistics.LinkSent, 2}, {statistics.Opened, 2}, {statistics.Consented, 2},
-			{statistics.Connected, 2}, {statistics.FirstFrame, 1}, {statistics.Ended, 1}}
+		want.Funnel = []statistics.StageCount{
+			{statistics.Requested, 4},
+			{statistics.LinkSent, 2},
+			{statistics.Opened, 2},
+			{statistics.Consented, 2},
+			{statistics.Connected, 2},
+			{statistics.FirstFrame, 1},
+			{statistics.Ended, 1},
+		}
 
 		t.Run("one day: what began between its two midnights in Japan", func(t *testing.T) {
 			require.Equal(t, want, c.count("2026-11-23", "2026-11-23"))
