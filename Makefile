@@ -66,8 +66,9 @@ screenshots: setup build ## run the tests in a browser and renew docs/screenshot
 	GENBA_SCREENSHOTS=docs npm --prefix pwa run --silent e2e
 
 .PHONY: bench
-bench: setup ## the Go benchmarks
+bench: setup build ## the Go benchmarks, and how long people wait
 	scripts/postgres.sh run go test -run '^$$' -bench . -benchmem ./server/...
+	npm --prefix pwa run --silent bench
 
 .PHONY: setup
 setup: $(NODE_STAMP) ## install what the tests need and this machine lacks
