@@ -72,8 +72,10 @@ type Cases struct {
 	keys     *blob.Keys
 	guesses  *identity.Failures
 	notes    *identity.Failures
+	resumes  *identity.Failures
 	over     []func(sessionID string)
 	erase    []func(tx *database.Tx, sessionIDs []string) error
+	held     []func(phoneID string)
 	cut      []func(phoneID string)
 }
 
@@ -83,12 +85,18 @@ func New(db *database.DB, j *journal.Journal, i *identity.Identity, b *identity.
 		db: db, journal: j, identity: i, bearers: b, keys: keys,
 		guesses: identity.NewFailures(db.Clock, maxGuesses, time.Minute),
 		notes:   identity.NewFailures(db.Clock, maxTroubles, noteWindow),
+		resumes: identity.NewFailures(db.Clock, maxResumes, noteWindow),
 	}
 }
 
 // OnOver adds what must happen, after the commit, when a session accepts
 // nothing more: its streams are cut and its partial uploads sealed.
 func (c *Cases) OnOver(f func(sessionID string)) { c.over = append(c.over, f) }
+
+// OnHeld adds what must happen, after the commit, when a phone has to wait since
+// another one was bound: a stream that it holds open, though nothing came over
+// it, must not stand in the other's way.
+func (c *Cases) OnHeld(f func(phoneID string)) { c.held = append(c.held, f) }
 
 // OnCut adds what must happen, after the commit, when one phone is put out.
 func (c *Cases) OnCut(f func(phoneID string)) { c.cut = append(c.cut, f) }

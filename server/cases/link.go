@@ -60,7 +60,8 @@ const (
 	maxCodeTries = 5
 	codeLife     = 10 * time.Minute // 第5の1(2)
 	nonceLife    = 2 * time.Minute
-	maxNonces    = 8 // a link; older ones are forgotten
+	maxNonces    = 8  // a link; older ones are forgotten
+	maxResumes   = 20 // of one phone in noteWindow
 )
 
 var secretForm = regexp.MustCompile(`^[0-9A-Za-z]{22}$`)
@@ -272,7 +273,6 @@ func (c *Cases) Code(l *Link) (*string, error) {
 // known one the centre learns the true reason. joining also refuses a link
 // whose time to join is over.
 func (c *Cases) find(ctx context.Context, secret string, joining bool) (*Link, error) {
-	address := identity.Address(ctx)
 	var found []Link
 	if secretForm.MatchString(secret) {
 		if err := c.db.Read(ctx).Limit(1).Find(&found, "secret_hash = ?", hashSecret(secret)).Error; err != nil {
@@ -280,11 +280,7 @@ func (c *Cases) find(ctx context.Context, secret string, joining bool) (*Link, e
 		}
 	}
 	if len(found) == 0 {
-		if !c.guesses.Allow(address) {
-			return nil, problem.New(problem.RateLimited)
-		}
-		c.guesses.Add(address)
-		return nil, problem.New(problem.LinkUnusable)
+		return nil, c.unusable(ctx)
 	}
 	l := &found[0]
 	why := l.State
@@ -292,14 +288,26 @@ func (c *Cases) find(ctx context.Context, secret string, joining bool) (*Link, e
 		why = LinkExpired
 	}
 	if why != LinkLive {
-		return nil, c.refuse(ctx, l, string(why), problem.LinkUnusable)
+		return nil, c.refuse(ctx, l, string(why))
 	}
 	return l, nil
 }
 
+// unusable counts a secret that did not open anything and gives the one answer
+// for it. A dead link's counts like an unknown one's: else whoever has used up
+// their guesses would be told one from the other.
+func (c *Cases) unusable(ctx context.Context) error {
+	address := identity.Address(ctx)
+	if !c.guesses.Allow(address) {
+		return problem.New(problem.RateLimited)
+	}
+	c.guesses.Add(address)
+	return problem.New(problem.LinkUnusable)
+}
+
 // refuse journals why a known link was refused and gives the answer that the
 // stranger sees.
-func (c *Cases) refuse(ctx context.Context, l *Link, why string, answer problem.Reason) error {
+func (c *Cases) refuse(ctx context.Context, l *Link, why string) error {
 	var s Session
 	if err := c.db.Read(ctx).Select("case_id").Take(&s, "id = ?", l.SessionID).Error; err != nil {
 		return fmt.Errorf("refuse link: %w", err)
@@ -311,7 +319,7 @@ func (c *Cases) refuse(ctx context.Context, l *Link, why string, answer problem.
 	}); err != nil {
 		return err
 	}
-	return problem.New(answer)
+	return c.unusable(ctx)
 }
 
 // LinkTerms is what a caller's page shows before consent. No fact of the case
@@ -447,6 +455,7 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 		return "", problem.New(problem.BadInput)
 	}
 	var wrong error
+	dead := ""
 	err = c.db.InTx(ctx, func(tx *database.Tx) error {
 		s, err := lockSession(tx, l.SessionID)
 		if err != nil {
@@ -461,7 +470,10 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 			return err
 		}
 		if now.State != LinkLive || right == nil {
-			wrong = problem.New(problem.LinkUnusable)
+			dead = string(now.State)
+			if now.State == LinkLive {
+				dead = "CODE_EXPIRED"
+			}
 			return nil
 		}
 		if subtle.ConstantTimeCompare([]byte(*right), []byte(code)) == 1 {
@@ -488,6 +500,9 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 	})
 	if err != nil {
 		return "", fmt.Errorf("enter code: %w", err)
+	}
+	if dead != "" {
+		return "", c.refuse(ctx, l, dead)
 	}
 	if wrong != nil {
 		return "", wrong

@@ -294,6 +294,17 @@ func TestDeadLinksLookTheSame(t *testing.T) {
 				}
 			})
 		}
+		t.Run("and when the guesses of a minute are used up, still", func(t *testing.T) {
+			guessing := identity.WithAddress(ctx, "203.0.113.77")
+			for range 20 {
+				_, err := c.rooms.Terms(guessing, strings.Repeat("x", 22))
+				refused(t, err, problem.LinkUnusable)
+			}
+			for name, secret := range dead {
+				_, _, err := c.rooms.Join(guessing, cases.Join{Secret: secret, Agreed: true, Version: "2026-11", Language: "ja", PublicKey: newPhone(t).publicKey()})
+				require.Equal(t, problem.RateLimited, problem.Of(err).Reason(), name)
+			}
+		})
 		for name, reason := range map[string]string{"USED": "used up", "REVOKED": "REVOKED", "ENDED": "ENDED", "CODE_FAILED": "CODE_FAILED", "EXPIRED": "EXPIRED"} {
 			entries := c.journaled(t, sessions[name], journal.LinkRefused)
 			require.Equal(t, reason, entries[len(entries)-1]["reason"])
@@ -332,8 +343,8 @@ func TestGuessingSecrets(t *testing.T) {
 			s, dead := c.sent(t)
 			_, err := c.rooms.Revoke(ctx, c.dispatcher, s.ID)
 			require.NoError(t, err)
-			for range 50 {
-				_, err := c.rooms.Terms(ctx, dead.Secret)
+			for n := range 50 {
+				_, err := c.rooms.Terms(identity.WithAddress(ctx, fmt.Sprintf("198.51.100.%d", n)), dead.Secret)
 				refused(t, err, problem.LinkUnusable)
 			}
 			require.Len(t, c.journaled(t, s.ID, journal.LinkRefused), 10)
@@ -550,6 +561,21 @@ func TestResume(t *testing.T) {
 			var left int64
 			require.NoError(t, db.Read(ctx).Model(&cases.Nonce{}).Where("link_id = ?", issued.Link.ID).Count(&left).Error)
 			require.Zero(t, left)
+		})
+		t.Run("a phone that resumes without end waits", func(t *testing.T) {
+			_, issued, p := c.connected(t)
+			for range 20 {
+				n := nonce(t, issued.Secret)
+				_, _, err := c.rooms.Resume(ctx, issued.Secret, p.id, n, p.sign(n))
+				require.NoError(t, err)
+			}
+			n := nonce(t, issued.Secret)
+			_, _, err := c.rooms.Resume(ctx, issued.Secret, p.id, n, p.sign(n))
+			refused(t, err, problem.RateLimited)
+			dbtest.ClockOf(db).Advance(10 * time.Minute)
+			n = nonce(t, issued.Secret)
+			_, _, err = c.rooms.Resume(ctx, issued.Secret, p.id, n, p.sign(n))
+			require.NoError(t, err)
 		})
 	})
 }

@@ -60,7 +60,7 @@ type Consent struct {
 }
 
 const (
-	maxPhones     = 64 // a session; programs that open links join, too, and must not use up the caller's place
+	maxPhones     = 64 // a link; programs that open links join, too, and must not use up the caller's place, which a new link gives back
 	maxRefusals   = 20 // answers of no that are kept of a session
 	maxDeviceText = 80
 	maxPublicKey  = 512
@@ -117,14 +117,17 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 		if err != nil {
 			return err
 		}
-		occupied := false
+		occupied, ofLink := false, 0
 		for _, other := range phones {
+			if other.LinkID == l.ID {
+				ofLink++
+			}
 			occupied = occupied || other.BoundAt != nil || other.State == RefusedPhone // one that was put out does not come back as the first
 		}
 		switch {
 		case s.State.Over() || now.State != LinkLive:
 			unusable = "dead"
-		case in.Agreed && len(phones) >= maxPhones:
+		case in.Agreed && ofLink >= maxPhones:
 			unusable = "too many phones"
 		case in.Agreed && now.Used >= now.Uses:
 			unusable = "used up"
@@ -177,7 +180,7 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 		return nil, "", fmt.Errorf("join: %w", err)
 	}
 	if unusable != "" {
-		return nil, "", c.refuse(ctx, l, unusable, problem.LinkUnusable)
+		return nil, "", c.refuse(ctx, l, unusable)
 	}
 	return p, token, nil
 }
@@ -210,7 +213,7 @@ func parsePublicKey(text string) ([]byte, error) {
 
 // Resume lets a phone that joined go on after a reload or a lost cookie: it
 // signs a nonce of OpenLink with its key. A signature and a nonce are good once.
-// NONCE_INVALID, SIGNATURE_INVALID, LINK_UNUSABLE.
+// NONCE_INVALID, SIGNATURE_INVALID, LINK_UNUSABLE, RATE_LIMITED.
 func (c *Cases) Resume(ctx context.Context, secret, phoneID, nonce, signature string) (p *Phone, token string, err error) {
 	l, err := c.find(ctx, secret, false)
 	if err != nil {
@@ -242,6 +245,11 @@ func (c *Cases) Resume(ctx context.Context, secret, phoneID, nonce, signature st
 			refused = problem.New(problem.SessionEnded)
 			return nil
 		}
+		if !c.resumes.Allow(phoneID) {
+			refused = problem.New(problem.RateLimited)
+			return nil
+		}
+		c.resumes.Add(phoneID)
 		p = found[0]
 		token = identity.NewToken()
 		p.TokenHash, p.StoppedAt = identity.HashToken(token), nil
@@ -367,6 +375,7 @@ func (c *Cases) bind(tx *database.Tx, s *Session, actor policy.Actor) error {
 				return fmt.Errorf("hold phone: %w", err)
 			}
 			c.journal.Append(tx, s.entry(phoneActor(s, other.ID), journal.PhoneWaiting, map[string]any{"phone": other.ID}))
+			after(tx, c.held, other.ID)
 		}
 	}
 	return c.markBound(tx, s, p, actor, journal.PhoneBound)
@@ -426,12 +435,17 @@ func (c *Cases) Admit(ctx context.Context, actor policy.Actor, phoneID string, a
 			return fmt.Errorf("refuse phone: %w", err)
 		}
 		c.journal.Append(tx, s.entry(actor, journal.PhoneRefused, map[string]any{"phone": p.ID}))
-		tx.AfterCommit(func() {
-			for _, f := range c.cut {
-				f(p.ID)
-			}
-		})
+		after(tx, c.cut, p.ID)
 		return c.save(tx, s)
+	})
+}
+
+// after tells, when tx has committed, what happened to a phone.
+func after(tx *database.Tx, tell []func(phoneID string), phone string) {
+	tx.AfterCommit(func() {
+		for _, f := range tell {
+			f(phone)
+		}
 	})
 }
 

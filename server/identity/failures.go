@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -69,8 +70,20 @@ func (f *Failures) sweep() {
 
 type addressKey struct{}
 
-// WithAddress notes the client's address for throttling.
+// networkBits is how much of an IPv6 address tells clients apart: whoever has
+// one address has all of its /64.
+const networkBits = 64
+
+// WithAddress notes the client's address for throttling. An IPv6 address counts
+// as its /64, and one that stands for an IPv4 address as that.
 func WithAddress(ctx context.Context, address string) context.Context {
+	if a, err := netip.ParseAddr(address); err == nil {
+		a = a.Unmap().WithZone("")
+		address = a.String()
+		if network, err := a.Prefix(networkBits); err == nil && a.Is6() {
+			address = network.String()
+		}
+	}
 	return context.WithValue(ctx, addressKey{}, address)
 }
 

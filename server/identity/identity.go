@@ -266,17 +266,21 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	if !userNameForm.MatchString(userName) || len(password) > maxPassword || (agencyCode != "" && !agencyCodeForm.MatchString(agencyCode)) {
 		return "", actor, problem.New(problem.SignInFailed)
 	}
-	address, account := Address(ctx), agencyCode+"/"+userName
-	if !i.byAddr.Allow(address) || !i.byUser.Allow(account) {
-		return "", actor, problem.New(problem.RateLimited)
-	}
 	u, err := i.findUser(ctx, agencyCode, userName)
 	if err != nil {
 		return "", actor, err
 	}
+	address, account := Address(ctx), agencyCode+"/"+userName
+	if u != nil {
+		account = u.ID // however the agency was named
+	}
 	hash := i.decoy // an unknown user costs the same
 	if u != nil && u.PasswordHash != "" {
 		hash = u.PasswordHash
+	}
+	waits := func() bool { return !i.byAddr.Allow(address) || !i.byUser.Allow(account) }
+	if waits() {
+		return "", actor, problem.New(problem.RateLimited)
 	}
 	select {
 	case i.hashing <- struct{}{}:
@@ -285,14 +289,21 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	case <-ctx.Done():
 		return "", actor, ctx.Err()
 	}
+	if waits() { // the guesses before this one in the queue have failed meanwhile
+		<-i.hashing
+		return "", actor, problem.New(problem.RateLimited)
+	}
 	match, err := argon2id.ComparePasswordAndHash(password, hash)
+	failed := err == nil && (u == nil || u.PasswordHash == "" || !match)
+	if failed { // counted before the next in the queue begins
+		i.byAddr.Add(address)
+		i.byUser.Add(account)
+	}
 	<-i.hashing
 	if err != nil {
 		return "", actor, fmt.Errorf("compare password: %w", err)
 	}
-	if u == nil || u.PasswordHash == "" || !match {
-		i.byAddr.Add(address)
-		i.byUser.Add(account)
+	if failed {
 		if u != nil {
 			if err := i.journal.Refuse(ctx, journal.Entry{
 				Agency: u.AgencyID, Actor: policy.Actor{Kind: policy.Nobody}, Type: journal.SignInRefused,

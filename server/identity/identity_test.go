@@ -5,6 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +92,36 @@ func TestGuessingIsSlowedAndNobodyIsLockedOut(t *testing.T) {
 		_, _, err = i.SignIn(elsewhere, "", "sato", password)
 		require.NoError(t, err, "a minute later the right password works")
 	})
+}
+
+func TestGuessesAtOnceAreCountedLikeGuessesInTurn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		ctx := identity.WithAddress(context.Background(), "192.0.2.1")
+		i, _, _ := room(t, db)
+		var compared atomic.Int64
+		var all sync.WaitGroup
+		for n := range 16 {
+			all.Go(func() {
+				agency := []string{"", "fukushima"}[n%2] // two ways to name one account
+				if _, _, err := i.SignIn(ctx, agency, "sato", "wrong password!"); problem.Is(err, problem.SignInFailed) {
+					compared.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		require.LessOrEqual(t, compared.Load(), int64(6), "five, and the one that is compared beside the fifth")
+		require.GreaterOrEqual(t, compared.Load(), int64(5))
+	})
+}
+
+func TestAddressesOfOneClientAreOne(t *testing.T) {
+	address := func(s string) string { return identity.Address(identity.WithAddress(context.Background(), s)) }
+	require.Equal(t, address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff::9"), "one network")
+	require.NotEqual(t, address("2001:db8:1:2::1"), address("2001:db8:1:3::1"))
+	require.Equal(t, address("fe80::1%eth0"), address("fe80::2%eth1"))
+	require.Equal(t, "192.0.2.7", address("::ffff:192.0.2.7"))
+	require.NotEqual(t, address("192.0.2.7"), address("192.0.2.8"))
+	require.Equal(t, "unknown", address("unknown"))
 }
 
 func TestRegisterRefusesBadInputAndDuplicates(t *testing.T) {
