@@ -21,7 +21,6 @@ import (
 	"genba/graph"
 	"genba/policy"
 	"genba/server/database/dbtest"
-	"genba/server/identity"
 )
 
 // hostile is one document that asks for too much or for what is not there.
@@ -74,6 +73,8 @@ func hostiles() (all []hostile) {
 		add("directives on fragments", "{ me { "+repeat(graph.MaxDirectives+1+i*5, func(int) string { return "... @skip(if: false) { kind }" })+" } }", nil)
 		add("one field with many directives", "{ me { kind "+strings.Repeat("@include(if: true) ", 2+i*20)+"} }", nil)
 		add("unknown directives", "{ me { kind "+strings.Repeat("@nothing ", 1+i*20)+"} }", nil)
+		add("breadth", "{ me { "+strings.Repeat("kind ", graph.MaxBreadth+1+i*80)+"} }", nil)
+		add("breadth by inline fragments", "{ me { "+strings.Repeat("... { kind } ", graph.MaxBreadth+1+i*5)+"} }", nil)
 		add("too many tokens", "{ me { "+strings.Repeat("kind ", 2000+i*200)+"} }", nil)
 		add("a page without end", fmt.Sprintf("{ cases(first: %d) { nodes { id } } }", 2001+i*100_000_000), nil)
 		add("a page without end that asks for nothing", fmt.Sprintf("{ cases(first: %d) { pageInfo { hasNextPage } } }", graph.MaxPage+1+i*100_000_000), nil)
@@ -184,12 +185,12 @@ func TestDocumentsAtTheBoundAreAnswered(t *testing.T) {
 		"aliases":    "{ " + repeat(graph.MaxAliases, func(i int) string { return fmt.Sprintf("a%d: me { kind }", i) }) + " }",
 		"directives": "{ me { " + repeat(graph.MaxDirectives, func(int) string { return "kind @include(if: true)" }) + " } }",
 		"depth":      "{ cases(first: 1) { nodes { sessions { case { sessions { case { sessions { case { id } } } } } } } } }",
-		"fields":     "{ me { " + strings.Repeat("kind ", 1900) + "} }",
+		"fields":     "{ me { " + strings.Repeat("kind ", graph.MaxBreadth) + "} }",
 		"page":       "{ cases(first: 100) { nodes { id } } }",
 	} {
 		start := time.Now()
 		h.must(v, query, nil)
-		require.Less(t, time.Since(start), 2*time.Second, name)
+		require.Less(t, time.Since(start), 5*time.Second, name)
 	}
 }
 
@@ -245,7 +246,7 @@ func TestNearMissNamesLearnNothing(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		`{ case(id: "1", nothing: 1) { id } }`, `mutation { openCase(input: { clas: TRAFFIC }) { case { id } } }`, `mutation { openCase(input: { class: TRAFIC }) { case { id } } }`,
+		`{ case(id: "1", nothing: 1) { id } }`, `mutation { openCase(input: { klass: TRAFFIC }) { case { id } } }`, `mutation { openCase(input: { class: TRUCKS }) { case { id } } }`,
 		`query($f: CaseFilte) { cases(filter: $f) { nodes { id } } }`, `{ me { ... on Cas { id } } }`, `{ me { ...f } } fragment f on Nothing { id }`, `{ me }`, `{ me { kind { x } } }`,
 		`query($n: Int) { case(id: $n) { id } }`,
 	} {
@@ -279,7 +280,7 @@ func TestNothingInsideIsShown(t *testing.T) {
 		for name, breaking := range map[string]func(*gorm.DB){
 			"a database error": func(q *gorm.DB) { _ = q.AddError(errors.New(canary)) },
 			"a panic":          func(*gorm.DB) { panic(canary) },
-			"a nil":            func(q *gorm.DB) { var nothing *identity.Agency; _ = nothing.Code },
+			"a nil":            func(q *gorm.DB) { var nothing map[string]func(); nothing["there"]() },
 			"an odd panic":     func(*gorm.DB) { panic(fmt.Errorf("%s: %w", canary, http.ErrAbortHandler)) },
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -323,13 +323,6 @@ func (a answer) reason() string {
 	return a.Reason
 }
 
-func (a answer) code() string {
-	if len(a.Errors) > 0 {
-		return a.Errors[0].Extensions["code"].(string)
-	}
-	return a.Code
-}
-
 // at digs a value out of the data: at("case", "id").
 func (a answer) at(path ...string) any {
 	var v any

@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"genba/graph"
 	"genba/policy"
@@ -213,7 +214,7 @@ func TestGuard(t *testing.T) {
 		{"an actor without an agency has no right", `{ guarded }`, policy.Actor{Kind: policy.User, Role: policy.Dispatcher}, "FORBIDDEN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			doc, errs := gqlparser.LoadQuery(smallSchema, c.query)
+			doc, errs := gqlparser.LoadQueryWithRules(smallSchema, c.query, rules.NewDefaultRules())
 			require.Empty(t, errs)
 			ctx := graph.WithVisitor(t.Context(), graph.Visitor{Actor: c.actor, Language: "en"})
 			err := graph.Guard(ctx, p, &graphql.OperationContext{Doc: doc, Operation: doc.Operations[0]})

@@ -419,7 +419,7 @@ func TestSlowReaderIsClosed(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		d := h.dispatcher()
 		caseID := h.openCase(d)
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // for the test's life
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		closed := make(chan struct{}, 1)
 		slowServer := httptest.NewUnstartedServer(h.api)

@@ -34,7 +34,7 @@ func binary(t testing.TB) string {
 	defer built.Unlock()
 	if built.path == "" {
 		var err error
-		built.folder, err = os.MkdirTemp("", "genba-binary-")
+		built.folder, err = os.MkdirTemp("", "genba-binary-") //nolint:usetesting // one build for all tests
 		require.NoError(t, err)
 		path := filepath.Join(built.folder, "genba")
 		c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, "genba/server") // as make build

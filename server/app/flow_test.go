@@ -426,8 +426,8 @@ func (f *flow) end() {
 	a := f.patch(f.partialAt, f.partial.Token, half, data[half:])
 	require.Equal(f.t, "SESSION_ENDED", a.reason(), string(a.body))
 	for _, m := range f.report.kept(5) {
-		switch {
-		case m.ID == f.partial.ID:
+		switch m.ID {
+		case f.partial.ID:
 			require.Equal(f.t, "INCOMPLETE", m.State)
 			require.EqualValues(f.t, half, m.Size, "no byte more than what had come")
 		default:

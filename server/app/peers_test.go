@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -198,7 +198,7 @@ func (h *house) newCamera(b bearer, f film) (*camera, answer, error) {
 	}
 	chain := &interceptor.Registry{}
 	if f.weather != nil {
-		f.weather.rnd = rand.New(rand.NewSource(1))
+		f.weather.rnd = rand.New(rand.NewPCG(1, 1))
 		chain.Add(f.weather)
 	}
 	if !f.deaf {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -367,7 +367,7 @@ func newPhone(tb testing.TB, h *house, p phoneSetup) (*phone, int, string) {
 	require.NoError(tb, me.RegisterDefaultCodecs())
 	reg := &interceptor.Registry{}
 	if p.weather != nil {
-		p.weather.rnd = rand.New(rand.NewSource(1))
+		p.weather.rnd = rand.New(rand.NewPCG(1, 1))
 		reg.Add(p.weather)
 	}
 	if !p.deaf {

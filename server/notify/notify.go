@@ -376,9 +376,8 @@ func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
 
 // settle writes how an attempt went.
 func (n *Notify) settle(ctx context.Context, d *Delivery, sent error) error {
-	stopping := ctx.Err() != nil
-	if stopping {
-		return nil // the claim runs out and the message is tried again
+	if stopping := context.Cause(ctx); stopping != nil {
+		return nil //nolint:nilerr // the claim runs out and the message is tried again
 	}
 	return n.db.InTx(ctx, func(tx *database.Tx) error {
 		s, err := n.cases.Session(tx.Context(), d.AgencyID, d.SessionID)
