@@ -21,6 +21,7 @@ const (
 	MaxDepth         = maxDepth
 	MaxAliases       = maxAliases
 	MaxDirectives    = maxDirectives
+	MaxBreadth       = maxBreadth
 	MaxPage          = maxPage
 	MaxBehind        = maxBehind
 	MaxSubscriptions = maxSubscriptions

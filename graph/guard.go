@@ -7,6 +7,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
 
 	"genba/policy"
 	"genba/server/problem"
@@ -20,6 +21,7 @@ const (
 	maxObjects    = 2000
 	maxDirectives = 30
 	maxFields     = 2000 // after fragments are opened up
+	maxBreadth    = 300  // names in one pair of braces: validating compares each with each
 	unpagedLength = 2    // what a list without first is counted as
 )
 
@@ -33,11 +35,47 @@ type guard struct {
 
 var _ interface {
 	graphql.HandlerExtension
+	graphql.OperationParameterMutator
 	graphql.OperationContextMutator
 } = guard{}
 
 func (guard) ExtensionName() string                          { return "Guard" }
 func (guard) Validate(schema graphql.ExecutableSchema) error { return nil }
+
+// MutateOperationParameters refuses, before it is parsed, a document that would
+// take long to validate.
+func (guard) MutateOperationParameters(ctx context.Context, p *graphql.RawParams) *gqlerror.Error {
+	if tooBroad(p.Query) {
+		return present(ctx, problem.New(problem.QueryTooLarge))
+	}
+	return nil
+}
+
+// tooBroad tells whether one pair of braces names too much. What does not read
+// as GraphQL, or has too many tokens, is the parser's to refuse.
+func tooBroad(query string) bool {
+	l := lexer.New(&ast.Source{Input: query})
+	var named []int // so far, in each pair that is open
+	for range maxTokens {
+		t, err := l.ReadToken()
+		if err != nil || t.Kind == lexer.EOF {
+			return false
+		}
+		inner := len(named) - 1
+		switch {
+		case t.Kind == lexer.BraceL:
+			named = append(named, 0)
+		case inner < 0:
+		case t.Kind == lexer.BraceR:
+			named = named[:inner]
+		case t.Kind == lexer.Name, t.Kind == lexer.Spread:
+			if named[inner]++; named[inner] > maxBreadth {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // MutateOperationContext refuses what is too large or not allowed.
 func (g guard) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {

@@ -61,7 +61,7 @@ func TestHostileTextsAreTakenLiterally(t *testing.T) {
 					}
 					for _, slot := range texts(f) {
 						for _, text := range hostileTexts {
-							query, variables := operation(root, f, tree(h.policy, v.actor, f.Type, 2), func(path string, t *ast.Type) any {
+							query, variables := operation(root, f, tree(h.policy, v.actor, f.Type, 1), func(path string, t *ast.Type) any {
 								switch {
 								case path == slot:
 									return text
