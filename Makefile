@@ -62,8 +62,8 @@ e2e: setup build ## the tests in a browser alone
 	npm --prefix pwa run --silent e2e
 
 .PHONY: screenshots
-screenshots: setup build ## run the tests in a browser and renew docs/screenshots
-	GENBA_SCREENSHOTS=docs npm --prefix pwa run --silent e2e
+screenshots: setup build ## look at every screen and renew docs/screenshots
+	GENBA_SCREENSHOTS=docs npm --prefix pwa run --silent e2e -- shots
 
 .PHONY: bench
 bench: setup build ## the Go benchmarks, and how long people wait

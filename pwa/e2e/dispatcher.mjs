@@ -23,6 +23,7 @@ export const words = {
     ended: /に終了しました/,
     languages: { ja: '日本語', en: '英語' },
     photo: /^写真/,
+    close: '閉じる',
   },
   en: {
     userName: 'User ID',
@@ -43,6 +44,7 @@ export const words = {
     ended: /Ended/,
     languages: { ja: 'Japanese', en: 'English' },
     photo: /^Photo/,
+    close: 'Close',
   },
 };
 

@@ -16,6 +16,7 @@ const languages = [
   { locale: 'en', browserLocale: 'en-US' },
 ];
 const schemes = ['light', 'dark'];
+const places = ['国道4号 北町交差点', '中央公園 南側入口', '駅前広場 タクシー乗り場', '県道12号 川沿いの土手'];
 
 let server, browser, centre, board;
 
@@ -49,9 +50,12 @@ async function look(page, name, locale, { touch = false, size } = {}) {
   }
 }
 
+let begun = 0;
+
+/** A link that was just sent, and a phone of that language that is closed with the test. */
 async function begin(t, { browserLocale, mode = 'LIVE', ...options }) {
   await board.goto('/console');
-  const sent = await dispatcher.sendLink(board, { mode });
+  const sent = await dispatcher.sendLink(board, { mode, place: places[begun++ % places.length] });
   const handset = await phone(browser, { baseURL: server.baseURL, locale: browserLocale, ...options });
   t.after(() => handset.close());
   return { ...sent, handset };
@@ -158,19 +162,18 @@ for (const { locale, browserLocale } of languages) {
     step.after(() => place.close());
     const page = await place.newPage();
     const w = dispatcher.words[locale];
-    const see = async (name) => {
+    const see = async (name, shown = page) => {
       for (const size of ['desk', 'phone']) {
-        await page.setViewportSize(sizes[size]);
-        await look(page, `console-${name}`, locale, { size });
+        await shown.setViewportSize(sizes[size]);
+        await look(shown, `console-${name}`, locale, { size });
       }
-      await page.setViewportSize(sizes.desk);
+      await shown.setViewportSize(sizes.desk);
     };
     await page.goto('/console');
     await page.getByRole('form').waitFor();
     await see('sign-in');
     await dispatcher.enter(page, server, { locale });
     await page.getByRole('heading', { name: w.board, level: 1 }).waitFor();
-    await see('board');
     await dispatcher.openCase(page, { locale });
     await see('case');
     await page.getByRole('button', { name: w.request }).click();
@@ -192,7 +195,16 @@ for (const { locale, browserLocale } of languages) {
     await caller.goLive(mobile);
     const video = page.locator('video');
     await until('a picture', async () => (await readFrame(video)) !== null);
+    // What had arrived was announced at the edge; it was read.
+    for (const notice of await page.getByRole('status').getByRole('button', { name: w.close }).all()) {
+      await notice.click().catch(() => undefined);
+    }
     await see('live');
+    const overview = await place.newPage();
+    await overview.goto('/console');
+    await overview.getByRole('main').getByRole('listitem').first().waitFor();
+    await see('board', overview);
+    await overview.close();
     await page.getByRole('button', { name: w.end, exact: true }).click();
     await page.getByRole('alertdialog').waitFor();
     await see('end');
