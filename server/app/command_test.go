@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
 	"genba/policy"
@@ -175,14 +176,18 @@ func TestSignal(t *testing.T) {
 		}
 		return ""
 	})
-	require.NoError(t, p.terminate(), "%s", p.complaints)
+	r := h.reported(v)
+	x := r.answered().film(film{mime: webrtc.MimeTypeH264}, footage(t, webrtc.MimeTypeH264, "320x240", 400))
+	x.hasSent(t, pictureRate)
+	least, most := x.sentDuring(func() { require.NoError(t, p.terminate(), "%s", p.complaints) })
 	for _, u := range d.Users {
 		require.Contains(t, strings.Join(p.lines, "\n"), u.Password, "sign-ins are shown at the first start")
 		require.NotContains(t, p.complaints.String(), u.Password)
 	}
-	again := serve(t, dir)
-	require.NoError(t, again.terminate())
-	require.NotContains(t, strings.Join(again.lines, "\n"), d.Users[0].Password, "and never again")
+	p.start()
+	r.requireRecorded(least, most)
+	require.NoError(t, p.terminate())
+	require.NotContains(t, strings.Join(p.lines, "\n"), d.Users[0].Password, "and never again")
 	o := genba(t, nil, append([]string{"verify"}, folders(dir)...)...)
 	require.Zero(t, o.code, o.out)
 }

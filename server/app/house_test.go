@@ -82,26 +82,38 @@ type clock struct {
 	database.SystemClock
 	mu    sync.Mutex
 	ahead time.Duration
+	wrong time.Duration
 }
 
+// advance lets time pass.
 func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead += d
 }
 
-func (c *clock) by() time.Duration {
+// step sets the wall clock alone, as somebody who is mistaken does.
+func (c *clock) step(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ahead
+	c.wrong += d
 }
 
-func (c *clock) Now() time.Time { return c.SystemClock.Now().Add(c.by()) }
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.SystemClock.Now().Add(c.ahead + c.wrong)
+}
 
 func (c *clock) Boot() (string, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	id, elapsed := c.SystemClock.Boot()
-	return id, elapsed + c.by()
+	return id, elapsed + c.ahead
 }
+
+// Synchronised is what virtual machines say.
+func (c *clock) Synchronised() bool { return false }
 
 // postbox is where messages to phones arrive.
 type postbox struct {
