@@ -196,9 +196,11 @@ for (const { locale, browserLocale } of languages) {
     const video = page.locator('video');
     await until('a picture', async () => (await readFrame(video)) !== null);
     // What had arrived was announced at the edge; it was read.
-    for (const notice of await page.getByRole('status').getByRole('button', { name: w.close }).all()) {
-      await notice.click().catch(() => undefined);
-    }
+    const notices = page.getByRole('status').getByRole('button', { name: w.close });
+    await until('the notices to be closed', async () => {
+      await notices.first().click({ timeout: 500 }).catch(() => undefined);
+      return (await notices.count()) === 0;
+    });
     await see('live');
     const overview = await place.newPage();
     await overview.goto('/console');
