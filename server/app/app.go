@@ -163,6 +163,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 		return nil, fmt.Errorf("open media port: %w", err)
 	}
 	a.Cases.OnOver(a.streams.over)
+	a.Cases.OnHeld(a.streams.held)
 	a.Cases.OnCut(a.streams.cut)
 	if _, err = a.Evidence.Anchor(ctx); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 const (
 	expireEvery = time.Second
+	askAgain    = time.Second     // whoever may no more watches no longer than this (T11)
 	purgeEvery  = 5 * time.Second // due files go within a minute (第6の4)
 	minute      = time.Minute
 	sweepEvery  = time.Hour
@@ -24,6 +25,7 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("purge", purgeEvery, a.purgeDue),
 		a.every("sweep", sweepEvery/6, a.purge),
 		a.every("anchor clock", minute, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
+		a.every("ask viewers again", askAgain, a.streams.recheck),
 		a.every("close viewings", minute, a.Evidence.CloseExpired),
 		a.every("summarise refusals", minute, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
 		a.every("sweep link keys", sweepEvery, a.Cases.SweepLinkKeys),

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +66,12 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 	if k.State.Over() {
 		return live.Peer{}, problem.New(problem.SessionEnded)
 	}
+	if err := s.a.Evidence.KeepViewing(ctx, actor, b.Object, identity.GrantLife); err != nil {
+		if problem.Is(err, problem.GrantInvalid) {
+			err = problem.Wrap(problem.BearerInvalid, err) // a new one begins another viewing
+		}
+		return live.Peer{}, err
+	}
 	return live.Peer{ID: actor.Login + "/" + b.Object, Until: b.Until}, nil
 }
 
@@ -122,6 +130,9 @@ func (s *streams) note() {
 		case live.ViewerJoined:
 			// Its viewing was journaled before its first byte.
 		case live.ViewerLeft:
+			if slices.Contains(s.a.Live.Viewers(), e.Peer) {
+				break // it looks over another connection
+			}
 			_, viewing, _ := strings.Cut(e.Peer, "/")
 			err = s.a.Evidence.CloseViewing(ctx, viewing)
 		default:
@@ -135,6 +146,30 @@ func (s *streams) note() {
 	}
 }
 
+// recheck asks again about everybody who watches: whose sign-in has ended, who
+// may no more, or whose viewing was closed, is cut (T11). The viewings of the
+// others stay open for as long as they watch. While the database does not
+// answer, whoever was let in goes on.
+func (s *streams) recheck(ctx context.Context) error {
+	var failed error
+	for _, peer := range s.a.Live.Viewers() {
+		login, viewing, _ := strings.Cut(peer, "/")
+		actor, err := s.a.People.StillSignedIn(ctx, login)
+		if err == nil && !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
+			err = problem.New(problem.Unauthenticated)
+		}
+		if err == nil {
+			err = s.a.Evidence.KeepViewing(ctx, actor, viewing, identity.GrantLife)
+		}
+		if problem.Is(err, problem.Unauthenticated) || problem.Is(err, problem.GrantInvalid) {
+			s.a.Live.CutPeer(peer)
+			continue
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
 func (s *streams) stop() {
 	close(s.events)
 	<-s.ended
@@ -145,6 +180,14 @@ func (s *streams) over(session string) {
 	s.a.afterCommit("cut session", func(ctx context.Context) error {
 		s.a.Live.Close(session)
 		return s.a.Evidence.OnSessionEnded(ctx, session)
+	})
+}
+
+// held hangs up on a phone that has to wait since another one was bound.
+func (s *streams) held(phone string) {
+	s.a.afterCommit("hold phone", func(context.Context) error {
+		s.a.Live.CutPeer(phone)
+		return nil
 	})
 }
 

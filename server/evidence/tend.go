@@ -9,7 +9,9 @@ import (
 
 	"genba/policy"
 	"genba/server/blob"
+	"genba/server/cases"
 	"genba/server/database"
+	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/problem"
 )
@@ -20,6 +22,12 @@ const (
 	// idleUpload is when the file of a silent upload is closed; the upload may
 	// still go on.
 	idleUpload = 10 * time.Minute
+	// abandonedAfter is how long after its beginning an upload that nobody can
+	// go on with is cleared up: no bearer for a still lives longer, and the
+	// phone's are stopped when their session ends.
+	abandonedAfter = 2 * identity.BearerLife
+	// leftBatch is how many such uploads are read at a time.
+	leftBatch = 100
 	// previewBatch is how many pending previews are read at a time.
 	previewBatch = 50
 )
@@ -56,7 +64,9 @@ func (e *Evidence) kick() {
 }
 
 // Tend finishes what an earlier failure left: closed recordings and whole
-// uploads that are not sealed yet. It closes the files of silent uploads.
+// uploads that are not sealed yet. It closes the files of silent uploads, and
+// clears up those that nobody can go on with: a row that stayed open would
+// never be due.
 func (e *Evidence) Tend(ctx context.Context) error {
 	e.mu.Lock()
 	var recordings []*Recording
@@ -75,7 +85,61 @@ func (e *Evidence) Tend(ctx context.Context) error {
 	for _, r := range uploads {
 		failed = errors.Join(failed, r.tend(ctx))
 	}
+	return errors.Join(failed, e.tendLeft(ctx))
+}
+
+// tendLeft forgets stills that were announced but never came whole, and seals
+// uploads of sessions that are over, where sealing them at the end failed.
+func (e *Evidence) tendLeft(ctx context.Context) error {
+	var left []*MediaFile
+	over := e.DB.Read(ctx).Model(&cases.Session{}).Select("id").Where("state IN ?", []cases.State{cases.Ended, cases.Revoked, cases.Expired, cases.Failed})
+	err := e.DB.Read(ctx).Where("state = ? AND node = ? AND created_at <= ?", Receiving, e.Node, e.DB.Now().Add(-abandonedAfter)).
+		Where("kind = ? OR kind <> ? AND session_id IN (?)", KindSnapshot, KindRecording, over).
+		Order("id").Limit(leftBatch).Find(&left).Error
+	if err != nil {
+		return fmt.Errorf("read uploads left: %w", err)
+	}
+	var failed error
+	for _, m := range left {
+		failed = errors.Join(failed, e.clear(ctx, m))
+	}
 	return failed
+}
+
+func (e *Evidence) clear(ctx context.Context, m *MediaFile) error {
+	r, err := e.receive(ctx, m.ID)
+	if err != nil {
+		if problem.Is(err, problem.NotFound) || problem.Is(err, problem.SessionEnded) {
+			return nil // done meanwhile
+		}
+		return err
+	}
+	if m.Kind != KindSnapshot {
+		return r.stop(ctx)
+	}
+	return r.abandon(ctx)
+}
+
+// abandon forgets a still that never came whole; a whole one is sealed.
+func (r *receiving) abandon(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done || r.over != nil {
+		return nil
+	}
+	err := r.openFile(false)
+	if err != nil && !errors.Is(err, errNotCreated) && !unreadable(err) {
+		return err
+	}
+	if err == nil && r.file.Size() == r.media.DeclaredSize {
+		return r.finish(ctx, true)
+	}
+	if err := r.e.discard(ctx, &r.media, problem.New(problem.Timeout)); err != nil {
+		return err
+	}
+	r.over = problem.New(problem.NotFound)
+	r.close()
+	return nil
 }
 
 func (r *Recording) tend(ctx context.Context) error {

@@ -83,7 +83,9 @@ func (e *Evidence) beginUpload(ctx context.Context, actor policy.Actor, in Begin
 
 // BeginSnapshot announces a still taken by a user from live video, or from the
 // files named, of a session of the own agency. It will be due with the earliest
-// of its sources.
+// of its sources. One of live video is made from the recordings under way; once
+// the session is over there is no live video, and BAD_INPUT answers a still that
+// names no source: it would outlive what it shows.
 func (e *Evidence) BeginSnapshot(ctx context.Context, actor policy.Actor, session string, sources []string, size int64) (*Upload, error) {
 	if actor.Kind != policy.User || len(sources) > MaxSources {
 		return nil, problem.New(problem.BadInput)
@@ -100,8 +102,31 @@ func (e *Evidence) BeginSnapshot(ctx context.Context, actor policy.Actor, sessio
 			return nil, err
 		}
 	}
+	if len(sources) == 0 {
+		var err error
+		if sources, err = e.underWay(ctx, actor, session); err != nil {
+			return nil, err
+		}
+	}
 	m := &MediaFile{SessionID: session, Kind: KindSnapshot, Capture: CaptureNow, DeclaredSize: size, SourceIDs: sources}
 	return e.begin(ctx, actor, m, "")
+}
+
+// underWay lists the recordings that a session's live video is going into.
+func (e *Evidence) underWay(ctx context.Context, actor policy.Actor, session string) (ids []string, err error) {
+	s, err := e.Cases.Session(ctx, actor.Agency, session)
+	if err != nil {
+		return nil, err
+	}
+	if s.State.Over() {
+		return nil, problem.New(problem.BadInput)
+	}
+	err = e.DB.Read(ctx).Model(&MediaFile{}).Where("session_id = ? AND kind = ? AND state = ?", s.ID, KindRecording, Receiving).
+		Order("id").Limit(MaxSources).Pluck("id", &ids).Error
+	if err != nil {
+		return nil, fmt.Errorf("read recordings under way: %w", err)
+	}
+	return ids, nil
 }
 
 func (e *Evidence) begin(ctx context.Context, actor policy.Actor, m *MediaFile, name string) (*Upload, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"genba/policy"
+	"genba/server/blob"
 	"genba/server/cases"
 	"genba/server/database/dbtest"
 	"genba/server/evidence"
@@ -364,5 +365,49 @@ func TestSnapshot(t *testing.T) {
 		requireProblem(t, err, problem.NotFound)
 		_, err = s.BeginSnapshot(s.ctx(), stranger, s.session.ID, []string{source.ID}, 10)
 		requireProblem(t, err, problem.NotFound)
+	})
+}
+
+func TestSnapshotOfLiveVideo(t *testing.T) {
+	each(t, func(t *testing.T, s *scene) {
+		clock := dbtest.ClockOf(s.db)
+		s.upload(photoOf(t, 20_000))
+		r, err := s.Record(s.ctx(), s.phone, s.session.ID, "video/mp4")
+		require.NoError(t, err)
+		data := jpegOf(t, 40, 30)
+		t.Run("is made from the recording under way", func(t *testing.T) {
+			u, err := s.BeginSnapshot(s.ctx(), s.dispatcher, s.session.ID, nil, int64(len(data)))
+			require.NoError(t, err)
+			require.Equal(t, []string{r.ID()}, s.row(u.File.ID).SourceIDs)
+			require.Equal(t, http.StatusCreated, s.create(u).status)
+			require.EqualValues(t, len(data), s.patch(u, 0, data).offset)
+		})
+		require.NoError(t, r.Append(initFragment(clock.Now())))
+		require.NoError(t, r.Append(fragment(0, clock.Now())))
+		require.NoError(t, r.Close())
+		s.end()
+		t.Run("a still of a session that is over names its source", func(t *testing.T) {
+			_, err := s.BeginSnapshot(s.ctx(), s.dispatcher, s.session.ID, nil, int64(len(data)))
+			requireProblem(t, err, problem.BadInput)
+		})
+		t.Run("one that never came whole is forgotten, and holds nothing back from its due time", func(t *testing.T) {
+			u, err := s.BeginSnapshot(s.ctx(), s.dispatcher, s.session.ID, []string{r.ID()}, 2*evidence.MinChunk)
+			require.NoError(t, err)
+			never, err := s.BeginSnapshot(s.ctx(), s.dispatcher, s.session.ID, []string{r.ID()}, 10)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusCreated, s.create(u).status)
+			part := append(jpegOf(t, 40, 30), make([]byte, evidence.MinChunk)...)[:evidence.MinChunk]
+			require.EqualValues(t, len(part), s.patch(u, 0, part).offset)
+			clock.Advance(9 * time.Minute)
+			require.NoError(t, s.Tend(s.ctx()))
+			require.False(t, s.gone(u.File.ID))
+			clock.Advance(time.Minute)
+			require.NoError(t, s.Tend(s.ctx()))
+			for _, id := range []string{u.File.ID, never.File.ID} {
+				require.True(t, s.gone(id))
+				_, err := s.Keys.Get("open/" + id)
+				require.ErrorIs(t, err, blob.ErrNoKey)
+			}
+		})
 	})
 }

@@ -134,6 +134,25 @@ func (e *Evidence) ExtendViewing(ctx context.Context, actor policy.Actor, id str
 	return &v, nil
 }
 
+// KeepViewing is asked while a live Viewing lasts, and prolongs it when half of
+// its life is over. One that was closed is refused: what is looked at later
+// needs another, with its own entry. GRANT_INVALID.
+func (e *Evidence) KeepViewing(ctx context.Context, actor policy.Actor, id string, life time.Duration) error {
+	var v Viewing
+	found := e.DB.Read(ctx).Limit(1).Find(&v, "id = ? AND user_id = ? AND closed_at IS NULL", id, actor.ID)
+	if found.Error != nil {
+		return fmt.Errorf("read viewing: %w", found.Error)
+	}
+	if found.RowsAffected == 0 {
+		return problem.New(problem.GrantInvalid)
+	}
+	if v.ExpiresAt.Sub(e.DB.Now()) > life/2 {
+		return nil
+	}
+	_, err := e.ExtendViewing(ctx, actor, id, life)
+	return err
+}
+
 // CloseViewing ends a Viewing and journals its summary. Closing a closed one
 // changes nothing.
 func (e *Evidence) CloseViewing(ctx context.Context, id string) error {

@@ -2,10 +2,12 @@ package live_test
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
@@ -217,4 +219,42 @@ func TestShutdown(t *testing.T) {
 	require.True(t, h.has(live.Ended, live.ReasonShutdown))
 	res, _ := h.do(t, "POST", "/whip/s", "p", sdpKind, goodOffer("sendonly"))
 	require.Equal(t, 503, res.StatusCode)
+}
+
+func TestViewersAreListedWhileTheyWatch(t *testing.T) {
+	h, _, v := stage(t)
+	again := mustScreen(t, h, "s", "v")
+	again.sees(t, 10)
+	other := mustScreen(t, h, "s", "w")
+	require.Equal(t, []string{"v", "w"}, h.Viewers(), "each once, and no publisher")
+	again.close()
+	other.close()
+	wait(t, "nobody has left", func() bool { return len(h.Viewers()) == 1 })
+	require.Equal(t, []string{"v"}, h.Viewers())
+	v.close()
+	wait(t, "somebody still watches", func() bool { return len(h.Viewers()) == 0 })
+}
+
+func TestStreamWithoutMediaHoldsNoPlace(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	squatter := mustPhone(t, h, phoneSetup{mime: webrtc.MimeTypeH264, token: "squatter", session: "s"})
+	squatter.connected(t)
+	squatter.sending.Go(func() {
+		for n := uint16(0); ; n++ {
+			select {
+			case <-squatter.stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+				_ = squatter.track.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 3000}}) // until it is cut
+			}
+		}
+	})
+	wait(t, "who sends nothing keeps the caller out", func() bool {
+		p, status, _ := newPhone(t, h, phoneSetup{mime: webrtc.MimeTypeH264, token: "caller", session: "s"})
+		if status != http.StatusCreated {
+			p.close()
+		}
+		return status == http.StatusCreated
+	})
 }

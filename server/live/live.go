@@ -17,8 +17,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,6 +228,24 @@ func (s *Server) CutPublisher(session, peer string) {
 func (s *Server) CutPeer(peer string) {
 	s.cuts.Add(1)
 	s.cut(ReasonClosed, func(x *resource) bool { return x.peer == peer || strings.HasPrefix(x.peer, peer+"/") })
+}
+
+// Viewers lists the credentials that watch now or are about to, each once.
+func (s *Server) Viewers() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	watching := map[string]struct{}{}
+	for _, x := range s.resources {
+		if x.verb != Watch {
+			continue
+		}
+		select {
+		case <-x.over: // on its way out
+		default:
+			watching[x.peer] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(watching))
 }
 
 // Shutdown finishes every recording, closes every peer and the sockets, and

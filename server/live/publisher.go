@@ -104,14 +104,14 @@ func (p *publisher) ingest(b []byte) bool {
 		p.dropped.Add(1)
 		return true
 	}
+	if !p.begun && len(in.Payload) == 0 {
+		return true // probing is no media: it neither begins a stream nor keeps one that has not begun
+	}
 	p.last.Store(&now)
 	pkt := &packet{ts: in.Timestamp, marker: in.Marker, at: now, wall: p.server.opt.Clock.Now()}
 	pkt.payload = append(make([]byte, 0, len(in.Payload)), in.Payload...)
 	pkt.key = isKey(p.format.codec, pkt.payload)
 	if !p.begun {
-		if len(pkt.payload) == 0 {
-			return true // probing is no media
-		}
 		if !p.accept() {
 			return false
 		}
