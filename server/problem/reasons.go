@@ -12,14 +12,12 @@ const (
 	Unauthenticated      Reason = "UNAUTHENTICATED"
 	SignInFailed         Reason = "SIGN_IN_FAILED"
 	Suspended            Reason = "USER_SUSPENDED"
-	PasswordNotAllowed   Reason = "PASSWORD_NOT_ALLOWED"
 	Forbidden            Reason = "FORBIDDEN"
 	OriginRefused        Reason = "ORIGIN_REFUSED"
 	NotFound             Reason = "NOT_FOUND"
 	LinkUnusable         Reason = "LINK_UNUSABLE"
 	CodeRequired         Reason = "CODE_REQUIRED"
 	CodeWrong            Reason = "CODE_WRONG"
-	ConsentRequired      Reason = "CONSENT_REQUIRED"
 	ConsentOutdated      Reason = "CONSENT_OUTDATED"
 	PhoneWaiting         Reason = "PHONE_WAITING"
 	PhoneRefused         Reason = "PHONE_REFUSED"
@@ -78,14 +76,12 @@ var table = map[Reason]row{
 	Unauthenticated:      {Unauthorised, 0, "サインインが必要です。", "Please sign in."},
 	SignInFailed:         {Unauthorised, 0, "ユーザIDまたはパスワードが違います。", "The user ID or the password is wrong."},
 	Suspended:            {Denied, 0, "この利用者は停止されています。運用管理責任者に連絡してください。", "This user is suspended. Ask the manager."},
-	PasswordNotAllowed:   {Denied, 0, "この利用者はパスワードを使えません。", "This user may not sign in with a password."},
 	Forbidden:            {Denied, 0, "この操作をする権限がありません。", "You are not permitted to do this."},
 	OriginRefused:        {Denied, 0, "このページからの操作は受け付けられません。", "Requests from this page are not accepted."},
 	NotFound:             {Missing, 0, "見つかりません。", "Not found."},
 	LinkUnusable:         {Over, 0, "このリンクは使えません。電話の警察官に伝えてください。", "This link cannot be used. Tell the officer on the phone."},
 	CodeRequired:         {Denied, 0, "アクセスコードを入れてください。", "Enter the access code first."},
 	CodeWrong:            {Denied, 0, "アクセスコードが違います。", "The access code is wrong."},
-	ConsentRequired:      {Denied, 0, "先に4つの項目を読んで、同意してください。", "Read the four items and agree first."},
 	ConsentOutdated:      {Conflicting, 0, "説明の文が新しくなりました。もう一度読んでください。", "The terms have changed. Please read them again."},
 	PhoneWaiting:         {Denied, 0, "この電話機は、警察官の確認を待っています。そのままお待ちください。", "This phone is waiting for the officer to admit it. Please wait."},
 	PhoneRefused:         {Denied, 0, "この電話機からは送れません。電話の警察官に伝えてください。", "This phone was not admitted. Tell the officer on the phone."},
