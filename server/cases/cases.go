@@ -61,6 +61,7 @@ const (
 	maxNeed         = 500
 	maxReason       = 500
 	maxSearch       = 100
+	maxEmail        = 254 // bytes, RFC 5321
 )
 
 // Cases is the room. It is safe for concurrent use.
@@ -173,12 +174,12 @@ func checkFacts(municipality, place, notes string) error {
 	return nil
 }
 
-// CaseChange holds what shall change; nil stays.
+// CaseChange holds what shall change; nil stays. It is the journal's payload, too.
 type CaseChange struct {
-	Class        *Class
-	Municipality *string
-	Place        *string
-	Notes        *string
+	Class        *Class  `json:"class,omitempty"`
+	Municipality *string `json:"municipality,omitempty"`
+	Place        *string `json:"place,omitempty"`
+	Notes        *string `json:"notes,omitempty"`
 }
 
 // Update fills in or corrects a case. NOT_FOUND, BAD_INPUT, CASE_CLOSED once it

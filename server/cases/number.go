@@ -28,6 +28,8 @@ func NormaliseMobile(typed string) (string, error) {
 	return phonenumbers.Format(n, phonenumbers.E164), nil
 }
 
+// normalise gives any number that is valid in Japan, a landline's too, as E.164:
+// what the telephone system notified need not be a mobile.
 func normalise(typed string) (string, error) {
 	n, err := parseNumber(typed)
 	if err != nil {

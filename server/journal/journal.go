@@ -89,19 +89,19 @@ type head struct {
 
 func (head) TableName() string { return "journal_heads" }
 
-// Ringer wakes whoever reads a topic.
-type Ringer interface{ Ring(topic string) }
+// ringer wakes whoever reads a topic.
+type ringer interface{ Ring(topic string) }
 
 // Journal appends and reads. It is safe for concurrent use.
 type Journal struct {
 	db       *database.DB
-	bus      Ringer
+	bus      ringer
 	refusals refusals
 }
 
 // New makes the journal of a database. Every commit that wrote entries rings
 // Topic(agency) on the bus.
-func New(db *database.DB, bus Ringer) *Journal {
+func New(db *database.DB, bus ringer) *Journal {
 	return &Journal{db: db, bus: bus, refusals: refusals{seen: map[string]*refusal{}}}
 }
 
@@ -319,7 +319,7 @@ func (j *Journal) fill(q *gorm.DB, agency string, rows []Row) error {
 
 // personal are the payload's fields that identify a caller. The rooms show them
 // through fields of their own, which know who may see them now.
-var personal = []string{"number", "email", "emailReason", "address", "place", "Place", "Notes", "notes"}
+var personal = []string{"number", "email", "emailReason", "address", "place", "notes"}
 
 // Shown is a payload without what identifies a caller.
 func Shown(payload []byte) (string, error) {
@@ -365,8 +365,9 @@ func (j *Journal) Consistent(ctx context.Context, agency string, read func(ctx c
 	return at, err
 }
 
-// EmptyPayloads destroys what the journal said about people in a session or in
-// a case outside its sessions. The chain stays whole.
+// EmptyPayloads destroys what the journal said about people in the entries that
+// f selects: of a case, its sessions included, or of one session. The chain stays
+// whole.
 func (j *Journal) EmptyPayloads(tx *database.Tx, agency string, f Filter) error {
 	if f.CaseID == "" && f.SessionID == "" {
 		return errors.New("journal: refusing to empty a whole agency")
