@@ -42,18 +42,18 @@ type Bearer struct {
 	Until   time.Time    `json:"t"`
 }
 
-// MAC authenticates; a key of the key store does.
-type MAC interface{ MAC(data []byte) []byte }
+// mac authenticates; a key of the key store does.
+type mac interface{ MAC(data []byte) []byte }
 
 // Bearers mints and opens bearers. They are not stored: what they were given
 // for is asked again where they are used.
 type Bearers struct {
-	key   MAC
+	key   mac
 	clock database.Clock
 }
 
 // NewBearers signs with key.
-func NewBearers(key MAC, clock database.Clock) *Bearers { return &Bearers{key, clock} }
+func NewBearers(key mac, clock database.Clock) *Bearers { return &Bearers{key, clock} }
 
 // Mint makes a bearer that lives for life.
 func (s *Bearers) Mint(b Bearer, life time.Duration) (token string, until time.Time) {

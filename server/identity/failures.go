@@ -11,8 +11,8 @@ import (
 
 const maxFailureKeys = 100_000
 
-// Failures counts what went wrong per key in a sliding minute. Successes never
-// count, so people who share an address do not stand in each other's way.
+// Failures counts what went wrong per key in a sliding window. Successes
+// never count, so people who share an address do not stand in each other's way.
 type Failures struct {
 	clock  database.Clock
 	limit  int

@@ -95,8 +95,9 @@ const (
 	userFailures       = 5
 	addressFailures    = 20
 	failureWindow      = time.Minute
-	loginTokenBytes    = 32
-	maxAgenciesGuessed = 2
+	tokenBytes         = 32
+	maxAgenciesGuessed = 2   // enough to know that there is more than one
+	maxAgencyName      = 200 // bytes
 )
 
 var (
@@ -135,7 +136,7 @@ type NewAgency struct{ Code, NameJa, NameEn string }
 
 // CreateAgency registers an agency with default settings. ALREADY_EXISTS.
 func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, error) {
-	if !agencyCodeForm.MatchString(in.Code) || in.NameJa == "" || in.NameEn == "" || len(in.NameJa) > 200 || len(in.NameEn) > 200 {
+	if !agencyCodeForm.MatchString(in.Code) || in.NameJa == "" || in.NameEn == "" || len(in.NameJa) > maxAgencyName || len(in.NameEn) > maxAgencyName {
 		return nil, problem.New(problem.BadInput)
 	}
 	a := &Agency{ID: NewID(), Code: in.Code, NameJa: in.NameJa, NameEn: in.NameEn, Settings: DefaultSettings, Version: 1, CreatedAt: i.db.Now()}
@@ -455,7 +456,7 @@ func ParseID(s string) (string, error) {
 
 // NewToken makes an unguessable token of 256 bits.
 func NewToken() string {
-	b := make([]byte, loginTokenBytes)
+	b := make([]byte, tokenBytes)
 	_, _ = rand.Read(b) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
 }
