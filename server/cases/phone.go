@@ -47,6 +47,11 @@ type Phone struct {
 	StoppedAt *time.Time
 }
 
+// Actor is the phone as the actor that it acts as.
+func (p *Phone) Actor() policy.Actor {
+	return policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID}
+}
+
 // Consent is an answer to the four items (第4の2(2)).
 type Consent struct {
 	ID        string
@@ -294,8 +299,7 @@ func (c *Cases) Recognise(ctx context.Context, token string) (policy.Actor, erro
 	if len(found) == 0 {
 		return policy.Actor{}, problem.New(problem.Unauthenticated)
 	}
-	p := found[0]
-	return policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID}, nil
+	return found[0].Actor(), nil
 }
 
 // Welcome checks, without changing anything, that the phone may send: it is
@@ -511,13 +515,14 @@ func (c *Cases) Consents(ctx context.Context, agency string, sessionIDs []string
 	return ofSessions(c.db.Read(ctx), agency, sessionIDs, "at, id", func(a *Consent) string { return a.SessionID })
 }
 
-// PhoneActor is a phone as the actor that it acts as. NOT_FOUND.
+// PhoneActor finds a phone and answers it as the actor that it acts as.
+// NOT_FOUND.
 func (c *Cases) PhoneActor(ctx context.Context, id string) (policy.Actor, error) {
 	var p Phone
 	if err := c.db.Read(ctx).Take(&p, "id = ?", id).Error; err != nil {
 		return policy.Actor{}, notFound(err)
 	}
-	return policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID}, nil
+	return p.Actor(), nil
 }
 
 // AcceptLive accepts a phone's live video at its first packet, as Accept does.
