@@ -5,7 +5,8 @@ package migrations
 import "embed"
 
 // Files are the migrations by name. {{.uuid}}, {{.bytes}}, {{.ts}}, {{.bool}},
-// {{.float}}, {{.big}} stand for the engine's column types.
+// {{.float}}, {{.big}} stand for the engine's column types, {{.dialect}} for its
+// name.
 //
 //go:embed *.sql
 var Files embed.FS

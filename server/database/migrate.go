@@ -16,11 +16,11 @@ import (
 var columnTypes = map[Dialect]map[string]string{
 	Postgres: {
 		"dialect": "postgres", "uuid": "uuid", "bytes": "bytea", "ts": "timestamptz", "bool": "boolean",
-		"float": "double precision", "big": "bigint", "now": "now()",
+		"float": "double precision", "big": "bigint",
 	},
 	SQLite: {
 		"dialect": "sqlite", "uuid": "text", "bytes": "blob", "ts": "datetime", "bool": "boolean",
-		"float": "real", "big": "integer", "now": "CURRENT_TIMESTAMP",
+		"float": "real", "big": "integer",
 	},
 }
 
