@@ -23,7 +23,7 @@ var policyText string
 // Kind says what sort of actor acts.
 type Kind string
 
-// The kinds of actor (design of the roles: 第3, 第4の4).
+// The kinds of actor (第3, 第4の4).
 const (
 	User       Kind = "USER"
 	Caller     Kind = "CALLER"
