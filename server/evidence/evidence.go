@@ -31,7 +31,7 @@ import (
 	"genba/server/problem"
 )
 
-// Bounds of what is received (第7 of the design: every size is bounded).
+// Bounds of what is received.
 const (
 	// MaxFile is the most bytes of one uploaded file.
 	MaxFile = 2 << 30

@@ -98,10 +98,10 @@ func (e *Evidence) dueFiles(ctx context.Context, now time.Time, except []string,
 // Purge destroys what is due (第6の4): each due day's key first, so that no copy
 // in any backup opens, then the sealed bytes, then the row, in one transaction
 // with its ledger entry. Then it sweeps what no row points to, every ten
-// minutes, and erases the facts of cases whose last due time has passed. Every step may be repeated, by
-// several nodes at once too; a failure is counted, keeps its row and does not
-// stop the rest. While the clock is in doubt nothing is destroyed and the error
-// is ClockDoubted.
+// minutes, and erases the facts of cases whose last due time has passed. Every
+// step may be repeated, by several nodes at once too; a failure is counted,
+// keeps its row and does not stop the rest. While the clock is in doubt nothing
+// is destroyed and the error is ClockDoubted.
 func (e *Evidence) Purge(ctx context.Context) (PurgeReport, error) {
 	var rep PurgeReport
 	believed, err := e.Anchor(ctx)
