@@ -129,12 +129,11 @@ func (r *Resolver) joined(ctx context.Context, p *cases.Phone, token string, err
 	if err := setCookie(ctx, callerPage, token); err != nil {
 		return nil, err
 	}
-	o, err := r.own(ctx, policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID})
+	o, err := r.own(ctx, p.Actor())
 	return &model.JoinPayload{Session: o}, err
 }
 
-// watch journals the viewing and gives a bearer for WHEP. Renewed within its
-// life, the same viewing goes on.
+// watch journals a viewing and gives a bearer for WHEP.
 func (r *Resolver) watch(ctx context.Context, given string) (*model.WatchPayload, error) {
 	sessionID, err := id(given)
 	if err != nil {
@@ -201,10 +200,10 @@ func (r *Resolver) hidden(ctx context.Context, m *evidence.MediaFile) (bool, err
 	return s == nil || s.Misdirected, err
 }
 
-// payload is what an entry says. To those who do not audit, numbers, addresses
-// and what else identifies a caller are told by the session's own fields, which
-// know who may see them.
-func (r *Resolver) payload(ctx context.Context, row *journal.Row) (*string, error) {
+// payload is what an entry says, to whoever reads it without numbers, addresses
+// and what else identifies a caller: those are told by the session's own fields,
+// which know who may see them.
+func payload(row *journal.Row) (*string, error) {
 	if row.Payload == nil {
 		return nil, nil
 	}

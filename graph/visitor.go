@@ -14,7 +14,7 @@ type Visitor struct {
 	Actor    policy.Actor
 	Language string // "ja" or "en"
 	// Recognise finds the actor that the request's cookies prove for a page's
-	// name: console, caller or staff. A WebSocket names its page only in
+	// name: console or caller. A WebSocket names its page only in
 	// connection_init.
 	Recognise func(ctx context.Context, page string) (policy.Actor, error)
 	// SetCookie gives the page its cookie; an empty value takes it away. It is
