@@ -24,7 +24,7 @@ const (
 	cookieOptions = "; Path=/; Secure; HttpOnly; SameSite=Strict"
 )
 
-var cookieNames = map[string]string{"console": "__Host-console", "caller": "__Host-caller", "staff": "__Host-staff"}
+var cookieNames = map[string]string{"console": "__Host-console", "caller": "__Host-caller"}
 
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; " +
 	"manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +

@@ -84,7 +84,7 @@ func run() (err error) {
 	clock := &movable{}
 	c := app.Config{
 		Data: filepath.Join(*folder, "data"), Keys: filepath.Join(*folder, "keys"), Listen: *listen, Media: *media, Database: *databaseURL,
-		Demo: true, DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police", Dev: false,
+		Demo: true, DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police",
 	}
 	a, err := app.New(ctx, c, clock, log)
 	if err != nil {
