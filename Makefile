@@ -11,7 +11,7 @@ TEST_TIMEOUT := 30m
 
 NODE_STAMP := pwa/node_modules/.installed
 WEB := server/app/web/dist/console.html
-WEB_SOURCES := $(shell find pwa/src pwa/public pwa/graphiql pwa/scripts pwa/*.html pwa/*.ts pwa/*.js pwa/*.json -type f 2>/dev/null)
+WEB_SOURCES := $(shell find pwa/src pwa/graphiql pwa/scripts pwa/*.html pwa/*.ts pwa/*.js pwa/*.json -type f 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
