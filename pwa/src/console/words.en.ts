@@ -72,7 +72,6 @@ export const en: Translated<typeof ja> = {
     number: (id) => `Reference ${id}`,
   },
   ago: (elapsed) => `${elapsed} ago`,
-  jst: 'Japan time',
   unknown: 'No information',
   none: 'None',
 

@@ -67,7 +67,6 @@ export const ja = {
     number: (id: string) => `問い合わせ番号 ${id}`,
   },
   ago: (elapsed: string) => `${elapsed} 前`,
-  jst: '日本時間',
   unknown: '情報なし',
   none: 'なし',
 
