@@ -51,8 +51,8 @@ func (guard) MutateOperationParameters(ctx context.Context, p *graphql.RawParams
 	return nil
 }
 
-// tooBroad tells whether one pair of braces names too much. What does not read
-// as GraphQL, or has too many tokens, is the parser's to refuse.
+// tooBroad tells whether a document has too many tokens, or names too much in
+// one pair of braces. What does not read as GraphQL is the parser's to refuse.
 func tooBroad(query string) bool {
 	l := lexer.New(&ast.Source{Input: query})
 	var named []int // so far, in each pair that is open
@@ -74,7 +74,7 @@ func tooBroad(query string) bool {
 			}
 		}
 	}
-	return false
+	return true
 }
 
 // MutateOperationContext refuses what is too large or not allowed.
