@@ -281,6 +281,7 @@ export const en: Translated<typeof ja> = {
     emailAgain: 'The e-mail address again',
     emailAgainHelp: 'Type it as the caller reads it. It cannot be pasted.',
     pasteRefused: 'It cannot be pasted. Type it as you hear it.',
+    emailDiffers: 'The e-mail address differs. Ask the caller to spell it again.',
     send: 'Send',
     sendAgain: 'Send again',
     sending: 'Sending',
@@ -302,7 +303,7 @@ export const en: Translated<typeof ja> = {
     clock: 'Since sending',
     waitingFor: {
       REQUESTED: 'Not sent yet',
-      LINK_SENT: 'Waiting for the caller to open the link',
+      LINK_SENT: 'Waiting for the caller to open the link and press “Same”',
       OPENED: 'The caller is reading the terms',
       CODE_OK: 'The caller is reading the terms',
       CONSENTED: 'Waiting for something to arrive',

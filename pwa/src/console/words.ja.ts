@@ -276,6 +276,7 @@ export const ja = {
     emailAgain: 'メールアドレスをもう一度',
     emailAgainHelp: '通報者が読むとおりに打ってください。貼り付けはできません。',
     pasteRefused: '貼り付けはできません。聞きながら打ってください。',
+    emailDiffers: 'メールアドレスが違います。通報者にもう一度読んでもらってください。',
     send: '送信する',
     sendAgain: 'もう一度送信する',
     sending: '送信しています',
@@ -297,7 +298,7 @@ export const ja = {
     clock: '送信から',
     waitingFor: {
       REQUESTED: 'まだ送っていません',
-      LINK_SENT: '通報者がリンクを開くのを待っています',
+      LINK_SENT: '通報者がリンクを開き、「同じ」を押すのを待っています',
       OPENED: '通報者が説明を読んでいます',
       CODE_OK: '通報者が説明を読んでいます',
       CONSENTED: '送られてくるのを待っています',

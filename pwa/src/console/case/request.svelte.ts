@@ -27,6 +27,7 @@ export interface RequestStart {
   readonly lateReason?: string;
   readonly language?: 'ja' | 'en';
   readonly channel?: Channel;
+  readonly emailReason?: string;
 }
 
 /** The state of the request panel of one case. */
@@ -61,6 +62,7 @@ export class RequestPanel {
     this.lateReason = start.lateReason ?? '';
     this.language = start.language ?? 'ja';
     this.channel = start.channel ?? 'SMS';
+    this.emailReason = start.emailReason ?? '';
   }
 
   /** Whether the server is being asked. */
