@@ -35,9 +35,9 @@ import (
 const (
 	// MaxFile is the most bytes of one uploaded file.
 	MaxFile = 2 << 30
-	// MaxSessionBytes and MaxSessionFiles bound what one session may send.
-	MaxSessionBytes = 5 << 30
-	MaxSessionFiles = 200
+	// megabyte is the unit of the agency's setting that bounds what one session
+	// may send.
+	megabyte = 1 << 20
 	// UploadChunk is how many bytes a phone is advised to send in one PATCH.
 	UploadChunk = 4 << 20
 	// MinChunk is the least one PATCH may bring, unless it ends the file.

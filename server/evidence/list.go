@@ -10,6 +10,7 @@ import (
 
 	"genba/policy"
 	"genba/server/database"
+	"genba/server/identity"
 )
 
 // Filter narrows a list of media files. Empty fields do not narrow.
@@ -120,15 +121,15 @@ func (e *Evidence) FilesByID(ctx context.Context, agency string, ids []string) (
 func (e *Evidence) Own(ctx context.Context, actor policy.Actor) ([]*MediaFile, error) {
 	var found []*MediaFile
 	err := e.DB.Read(ctx).Where("session_id = ? AND phone_id = ? AND kind <> ?", actor.Session, actor.ID, KindRecording).
-		Order("id").Limit(MaxSessionFiles).Find(&found).Error
+		Order("id").Limit(identity.MaxSessionFiles).Find(&found).Error
 	if err != nil {
 		return nil, fmt.Errorf("list own uploads: %w", err)
 	}
 	return found, nil
 }
 
-// Received is how many bytes of uploads a session has used of MaxSessionBytes:
-// what came, and what is announced of files still coming.
+// Received is how many bytes of uploads a session has used of what its agency
+// allows: what came, and what is announced of files still coming.
 func (e *Evidence) Received(ctx context.Context, session string) (int64, error) {
 	_, bytes, err := sent(e.DB.Read(ctx), session)
 	return bytes, err

@@ -195,7 +195,7 @@ func (e *Evidence) insert(ctx context.Context, actor policy.Actor, m *MediaFile,
 		if err := e.place(tx, actor, m); err != nil {
 			return err
 		}
-		if err := quota(tx.DB, m); err != nil {
+		if err := e.quota(tx, m); err != nil {
 			return err
 		}
 		m.CreatedAt = e.believedAt(tx.Now)
@@ -211,16 +211,21 @@ func (e *Evidence) insert(ctx context.Context, actor policy.Actor, m *MediaFile,
 	return nil
 }
 
-// quota refuses what is over the session's bounds. The session is locked.
-func quota(q *gorm.DB, m *MediaFile) error {
+// quota refuses what is over the bounds that the agency set for a session. The
+// session is locked.
+func (e *Evidence) quota(tx *database.Tx, m *MediaFile) error {
 	if m.Kind == KindRecording {
 		return nil
 	}
-	files, bytes, err := sent(q, m.SessionID)
+	a, err := e.Identity.Agency(tx.Context(), m.AgencyID)
 	if err != nil {
 		return err
 	}
-	if files >= MaxSessionFiles || bytes+m.DeclaredSize > MaxSessionBytes {
+	files, bytes, err := sent(tx.DB, m.SessionID)
+	if err != nil {
+		return err
+	}
+	if files >= int64(a.Settings.SessionFiles) || bytes+m.DeclaredSize > int64(a.Settings.SessionMegabytes)*megabyte {
 		return problem.New(problem.QuotaFull)
 	}
 	return nil

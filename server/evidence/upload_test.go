@@ -17,6 +17,7 @@ import (
 	"genba/server/cases"
 	"genba/server/database/dbtest"
 	"genba/server/evidence"
+	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/problem"
 )
@@ -127,12 +128,34 @@ func TestUploadRefusals(t *testing.T) {
 				require.NoError(t, err)
 			}
 			in := photo
-			in.Size = evidence.MaxSessionBytes - 2*evidence.MaxFile + 1
+			in.Size = identity.MaxSessionMegabytes<<20 - 2*evidence.MaxFile + 1
 			_, err := s.Begin(s.ctx(), phone, in)
 			requireProblem(t, err, problem.QuotaFull)
 			in.Size--
 			_, err = s.Begin(s.ctx(), phone, in)
 			require.NoError(t, err)
+		})
+		t.Run("more than the agency lets a session send", func(t *testing.T) {
+			set := func(megabytes, files int) {
+				to := identity.DefaultSettings
+				to.SessionMegabytes, to.SessionFiles = megabytes, files
+				require.NoError(t, s.identity.SetSettings(s.ctx(), policy.SystemActor(), s.dispatcher.Agency, to))
+			}
+			defer set(identity.MaxSessionMegabytes, identity.MaxSessionFiles)
+			_, phone := s.join(s.newSession())
+			send := func(size int64) error {
+				in := photo
+				in.Size = size
+				_, err := s.Begin(s.ctx(), phone, in)
+				return err
+			}
+			set(1, 2)
+			requireProblem(t, send(1<<20+1), problem.QuotaFull)
+			require.NoError(t, send(1))
+			require.NoError(t, send(1))
+			requireProblem(t, send(1), problem.QuotaFull)
+			set(1, 3)
+			require.NoError(t, send(1))
 		})
 		t.Run("no bearer, a wrong one, another file's, an old one", func(t *testing.T) {
 			u, other := s.begin(len(data)), s.begin(len(data))

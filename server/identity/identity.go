@@ -47,8 +47,16 @@ type Settings struct {
 	SessionFiles     int   `json:"sessionFiles"`
 }
 
+// The most that settings may allow.
+const (
+	MaxLinkUses         = 10
+	MaxLinkMinutes      = 60
+	MaxSessionMegabytes = 5000
+	MaxSessionFiles     = 200
+)
+
 // DefaultSettings are those of a new agency.
-var DefaultSettings = Settings{LinkUses: 2, LinkMinutes: 10, SessionMegabytes: 5000, SessionFiles: 200}
+var DefaultSettings = Settings{LinkUses: 2, LinkMinutes: 10, SessionMegabytes: MaxSessionMegabytes, SessionFiles: MaxSessionFiles}
 
 // UserStatus says whether a user may sign in.
 type UserStatus string
@@ -161,8 +169,8 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 
 // SetSettings replaces an agency's settings; the journal keeps old and new.
 func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency string, s Settings) error {
-	if s.LinkUses < 1 || s.LinkUses > 10 || s.LinkMinutes < 1 || s.LinkMinutes > 60 ||
-		s.SessionMegabytes < 1 || s.SessionMegabytes > 5000 || s.SessionFiles < 1 || s.SessionFiles > 200 {
+	if s.LinkUses < 1 || s.LinkUses > MaxLinkUses || s.LinkMinutes < 1 || s.LinkMinutes > MaxLinkMinutes ||
+		s.SessionMegabytes < 1 || s.SessionMegabytes > MaxSessionMegabytes || s.SessionFiles < 1 || s.SessionFiles > MaxSessionFiles {
 		return problem.New(problem.BadInput)
 	}
 	return i.db.InTx(ctx, func(tx *database.Tx) error {
