@@ -45,9 +45,9 @@ func TestStreamLife(t *testing.T) {
 	t.Run("cut credential loses its stream, others wait", func(t *testing.T) {
 		t.Parallel()
 		h, _, v := stage(t)
-		h.CutPublisher("s", "other")
+		h.CutPeer("other")
 		v.sees(t, 10)
-		h.CutPublisher("s", "p")
+		h.CutPeer("p")
 		require.False(t, h.Live("s"))
 		require.Equal(t, webrtc.PeerConnectionStateConnected, v.pc.ConnectionState())
 		h.CutPeer("v")

@@ -44,3 +44,16 @@ func (k *keep) Append(f Fragment) error {
 }
 
 func (k *keep) Close() error { return nil }
+
+// Live tells whether the session has a publisher whose media was accepted.
+func (s *Server) Live(session string) bool {
+	s.mu.Lock()
+	r := s.rooms[session]
+	s.mu.Unlock()
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.publisher != nil && r.publisher.accepted.Load()
+}

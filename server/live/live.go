@@ -159,7 +159,7 @@ type Server struct {
 	resources map[string]*resource
 	closed    bool
 
-	cuts  atomic.Uint64 // counts Close, Cut and CutPeer, so that a request that raced one asks again
+	cuts  atomic.Uint64 // counts Close and CutPeer, so that a request that raced one asks again
 	tasks sync.WaitGroup
 }
 
@@ -194,33 +194,11 @@ func New(o Options) (*Server, error) {
 // Addr is the address the media port listens on, with the real port.
 func (s *Server) Addr() netip.AddrPort { return s.sockets.addr }
 
-// Live tells whether the session has a publisher whose media was accepted.
-func (s *Server) Live(session string) bool {
-	s.mu.Lock()
-	r := s.rooms[session]
-	s.mu.Unlock()
-	if r == nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.publisher != nil && r.publisher.accepted.Load()
-}
-
 // Close cuts the session's publisher and viewers and finishes the recording.
 // No packet of the session is forwarded after it returns.
 func (s *Server) Close(session string) {
 	s.cuts.Add(1)
 	s.cut(ReasonClosed, func(x *resource) bool { return x.session == session })
-}
-
-// CutPublisher cuts the session's publisher if that peer holds it. Viewers stay
-// and wait for the next one.
-func (s *Server) CutPublisher(session, peer string) {
-	s.cuts.Add(1)
-	s.cut(ReasonClosed, func(x *resource) bool {
-		return x.verb == Publish && x.session == session && x.peer == peer
-	})
 }
 
 // CutPeer cuts everything the credential holds, in every session, and what
