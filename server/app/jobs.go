@@ -12,8 +12,9 @@ const (
 	expireEvery = time.Second
 	askAgain    = time.Second     // whoever may no more watches no longer than this (T11)
 	purgeEvery  = 5 * time.Second // due files go within a minute (第6の4)
-	minute      = time.Minute
-	sweepEvery  = time.Hour
+	tendEvery   = time.Minute
+	sweepEvery  = 10 * time.Minute // what no row points to, and cases whose last due time has passed
+	keysEvery   = time.Hour
 )
 
 // jobs are what runs beside the requests, each until its context ends.
@@ -23,12 +24,12 @@ func (a *App) jobs() []func(context.Context) {
 		a.Evidence.Run,
 		a.every("expire links", expireEvery, func(ctx context.Context) error { _, err := a.Cases.ExpireDue(ctx); return err }),
 		a.every("purge", purgeEvery, a.purgeDue),
-		a.every("sweep", sweepEvery/6, a.purge),
-		a.every("anchor clock", minute, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
+		a.every("sweep", sweepEvery, a.purge),
+		a.every("anchor clock", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
 		a.every("ask viewers again", askAgain, a.streams.recheck),
-		a.every("close viewings", minute, a.Evidence.CloseExpired),
-		a.every("summarise refusals", minute, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
-		a.every("sweep link keys", sweepEvery, a.Cases.SweepLinkKeys),
+		a.every("close viewings", tendEvery, a.Evidence.CloseExpired),
+		a.every("summarise refusals", tendEvery, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
+		a.every("sweep link keys", keysEvery, a.Cases.SweepLinkKeys),
 	}
 }
 
