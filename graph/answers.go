@@ -200,11 +200,13 @@ func (r *Resolver) hidden(ctx context.Context, m *evidence.MediaFile) (bool, err
 	return s == nil || s.Misdirected, err
 }
 
-// payload is what an entry says, to whoever reads it without numbers, addresses
-// and what else identifies a caller: those are told by the session's own fields,
-// which know who may see them.
-func payload(row *journal.Row) (*string, error) {
-	if row.Payload == nil {
+// payload is what an entry says. Numbers, addresses and what else identifies a
+// caller are told by the session's own fields, which know who may see them; what
+// is about no case, as people and settings, only to those who audit.
+func (r *Resolver) payload(ctx context.Context, row *journal.Row) (*string, error) {
+	actor := actorOf(ctx)
+	ofCase := row.CaseID != "" || row.SessionID != ""
+	if row.Payload == nil || !ofCase && !r.Policy.Can(actor, actor.Agency, policy.Journal, policy.Audit) {
 		return nil, nil
 	}
 	said, err := journal.Shown(row.Payload)

@@ -34,7 +34,7 @@ func (r *journalEntryResolver) SessionID(ctx context.Context, obj *journal.Row) 
 
 // Payload is the resolver for the payload field.
 func (r *journalEntryResolver) Payload(ctx context.Context, obj *journal.Row) (*string, error) {
-	return payload(obj)
+	return r.payload(ctx, obj)
 }
 
 // Hash is the resolver for the hash field.
