@@ -377,7 +377,7 @@ func (e *Evidence) eraseCases(ctx context.Context, now time.Time, rep *PurgeRepo
 func (e *Evidence) eraseCase(ctx context.Context, k *cases.Case) (erased bool, err error) {
 	err = e.DB.InTx(ctx, func(tx *database.Tx) error {
 		var files int64
-		if err := tx.Model(&MediaFile{}).Where("case_id = ?", k.ID).Count(&files).Error; err != nil || files > 0 {
+		if err := tx.Model(&MediaFile{}).Where("agency_id = ? AND case_id = ?", k.AgencyID, k.ID).Count(&files).Error; err != nil || files > 0 {
 			return err
 		}
 		if err := e.Cases.Erase(tx, k.ID); err != nil {
