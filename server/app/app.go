@@ -206,12 +206,14 @@ func (a *App) Run(ctx context.Context) error {
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+	proxy, _ := parseNetwork(a.Config.TrustedProxy) // checked when it was read; none is no network
+	listener := newGuarded(a.listener, proxy)
 	failed := make(chan error, 1)
 	go func() {
 		if a.Config.TLSCert != "" {
-			failed <- s.ServeTLS(a.listener, a.Config.TLSCert, a.Config.TLSKey)
+			failed <- s.ServeTLS(listener, a.Config.TLSCert, a.Config.TLSKey)
 		} else {
-			failed <- s.Serve(a.listener)
+			failed <- s.Serve(listener)
 		}
 	}()
 	var err error

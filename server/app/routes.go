@@ -68,7 +68,7 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 		mux.Handle("GET /graphiql", relaxed(a.page(pages, "graphiql.html")))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, problem.New(problem.NotFound)) })
-	return a.outermost(mux), nil
+	return a.outermost(timely(mux)), nil
 }
 
 // relaxed lets GraphiQL write styles of its own. Its scripts are ours, too.
@@ -105,8 +105,13 @@ func (a *App) metrics() http.Handler {
 	})
 }
 
-// outbox shows what demo mode would have sent.
+// outbox shows what demo mode would have sent, under our own name only: another
+// site's page may point its own name at this machine.
 func (a *App) outbox(w http.ResponseWriter, r *http.Request) {
+	if _, public, _ := strings.Cut(a.URL(), "://"); r.Host != public && !loopback(hostOf(r.Host)) {
+		writeProblem(w, r, problem.New(problem.NotFound))
+		return
+	}
 	entries, err := a.Notify.Outbox(r.Context())
 	if err != nil {
 		writeProblem(w, r, err)
