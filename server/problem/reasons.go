@@ -92,7 +92,7 @@ var table = map[Reason]row{
 	NumberInvalid:        {Invalid, 0, "日本の携帯電話の番号ではありません。番号を確かめてください。", "This is not a Japanese mobile number. Check the number."},
 	DigitsMismatch:       {Invalid, 0, "下4桁が違います。通報者にもう一度読んでもらってください。", "The last four digits do not match. Ask the caller to read them again."},
 	EmailInvalid:         {Invalid, 0, "メールアドレスの形が正しくありません。", "The e-mail address is not valid."},
-	TooManySends:         {Limited, 0, "短い時間に送りすぎています。10分に3回までです。", "Too many messages: at most 3 in 10 minutes to one number."},
+	TooManySends:         {Limited, 0, "同じ宛先へは10分に3回までです。少し待つか、別の方法で送ってください。", "At most 3 messages in 10 minutes to one destination. Wait, or send another way."},
 	SessionEnded:         {Over, 0, "映像通報は終わりました。電話はまだ切らないでください。", "The video report has ended. Please stay on the phone."},
 	SessionNotOpen:       {Conflicting, 0, "この映像通報は、いまその操作ができる段階にありません。", "The video report is not at a stage where this can be done."},
 	CaseClosed:           {Conflicting, 0, "この事案は終わっています。", "This case is closed."},

@@ -219,7 +219,7 @@ export const messages = defineMessages({
     ended: {
       heading: 'ありがとうございました',
       text: '警察が、映像通報を終わりにしました。撮影は終わりです。',
-      some: (count: number) => `${count}件は途中で終わりました。途中までの分は届いています。`,
+      some: (count: number) => `${count}件は、全部は送れませんでした。電話の警察官に言ってください。`,
     },
   },
   en: {
@@ -443,7 +443,7 @@ export const messages = defineMessages({
       heading: 'Thank you',
       text: 'The police have ended the video report. Filming is over.',
       some: (count: number) =>
-        `${count} ${count === 1 ? 'item was' : 'items were'} cut off. What had been sent has arrived.`,
+        `${count} ${count === 1 ? 'item' : 'items'} could not be sent completely. Tell the officer on the phone.`,
     },
   },
 });

@@ -114,6 +114,13 @@ export class Console {
 
   /** What to tell the reader of an error. */
   sentence(error: unknown): string {
+    // The server's own sentences for these two speak to callers.
+    if (error instanceof Refusal && error.reason === 'SESSION_ENDED') {
+      return i18n.t.failed.sessionEnded;
+    }
+    if (error instanceof Refusal && error.reason === 'DISK_FULL') {
+      return i18n.t.failed.diskFull;
+    }
     if (error instanceof Refusal && error.message !== '') {
       return error.id && error.code === 'internal'
         ? `${error.message} (${i18n.t.failed.number(error.id)})`

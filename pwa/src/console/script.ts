@@ -29,6 +29,7 @@ export const script = defineMessages({
     digits: '確かめます。番号の下4桁を、一つずつ読んでください。',
     emailAgain: '確かめます。メールアドレスを、もう一度読んでください。',
     sent: 'いまメッセージを送りました。届いたら、青い文字を押してください。',
+    sentAgain: 'もう一度メッセージを送りました。新しいほうの青い文字を押してください。前のものは使えません。',
     proof: (one: string, two: string) => `画面に「${one}」「${two}」と出ていますか。`,
     code: (digits: string) => `画面に、この数字を入れてください。${digits}。`,
     state: {
@@ -90,6 +91,7 @@ export const script = defineMessages({
     digits: 'Let me check. Please read the last four digits, one by one.',
     emailAgain: 'Let me check. Please spell your e-mail address once more.',
     sent: 'We have sent a message. When it comes, tap the blue link.',
+    sentAgain: 'We have sent another message. Tap the blue link in the new one. The old one no longer works.',
     proof: (one: string, two: string) => `Does your screen show “${one}” and “${two}”?`,
     code: (digits: string) => `Please enter these digits on the page: ${digits}.`,
     state: {

@@ -59,7 +59,7 @@ export class LivePicture {
     return this.#stalledAt;
   }
 
-  /** Begins to watch: each attempt is one viewing, journaled before its first byte (T07). */
+  /** Begins to watch: each attempt is one viewing, journaled before its first byte. */
   start(): void {
     if (this.#viewer) {
       return;
