@@ -55,6 +55,7 @@ export const script = defineMessages({
       PROOF_MISMATCH: 'その画面は閉じてください。番号をもう一度確かめます。',
       NETWORK: '映像が止まっています。安全なら、電波のよいところへ少し動いてください。',
     },
+    noLive: '映像が届いていません。危なくなければ、画面の「映像を見せる」を押してください。',
     noFrame: 'まだ映っていません。カメラのボタンを押して、そのままお待ちください。',
     end: {
       DONE: 'ありがとうございました。撮影は終わりです。電話はまだ切らないでください。',
@@ -117,6 +118,7 @@ export const script = defineMessages({
       PROOF_MISMATCH: 'Please close that page. Let us check the number again.',
       NETWORK: 'The video has stopped. If it is safe, move a little to better reception.',
     },
+    noLive: 'We have no video. If you are safe, tap “Show live video”.',
     noFrame: 'We cannot see it yet. Please tap the camera button and hold on.',
     end: {
       DONE: 'Thank you, you can stop filming. Please do not hang up yet.',
