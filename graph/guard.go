@@ -13,7 +13,7 @@ import (
 	"genba/server/problem"
 )
 
-// Bounds of one operation (T25). Objects are the sum of list sizes.
+// Bounds of one operation. Objects are the sum of list sizes.
 const (
 	maxTokens     = 2000
 	maxDepth      = 10

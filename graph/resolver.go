@@ -63,8 +63,8 @@ const (
 	operationTimeout = 5 * time.Second
 	pingInterval     = 20 * time.Second
 	initTimeout      = 5 * time.Second
-	maxSubscriptions = 20 // a connection (T28), other operations included
-	maxConnections   = 8  // of one sign-in or phone (T28)
+	maxSubscriptions = 20 // a connection, other operations included
+	maxConnections   = 8  // of one sign-in or phone
 	maxAnonymous     = 2000
 )
 
@@ -162,7 +162,7 @@ func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.next.ServeHTTP(w, r)
 }
 
-// readOperation refuses everything but one operation as a JSON object (T27).
+// readOperation refuses everything but one operation as a JSON object.
 func readOperation(r *http.Request) ([]byte, error) {
 	if r.Method != http.MethodPost {
 		return nil, problem.New(problem.MethodNotAllowed)

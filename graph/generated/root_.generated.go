@@ -3646,7 +3646,7 @@ type JournalEntry @can(object: JOURNAL, action: READ) {
   subjectID: String!
   caseID: ID
   sessionID: ID
-  "What it says, as JSON; null once retention has emptied it."
+  "What it says, as JSON, without what identifies a caller; null once retention has emptied it."
   payload: String @can(object: JOURNAL, action: READ)
   "SHA-256 over the entry and its predecessor, in hex."
   hash: String!
@@ -4520,7 +4520,7 @@ input WatchInput {
 type WatchPayload @can(object: SESSION, action: WATCH) {
   "Where to POST the WHEP offer."
   url: String!
-  "The bearer, good until expiresAt; ask again to renew."
+  "The bearer, good until expiresAt; asking again begins another viewing."
   token: String! @can(object: SESSION, action: WATCH)
   expiresAt: Time!
   viewing: Viewing!

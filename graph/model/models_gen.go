@@ -496,7 +496,7 @@ type WatchInput struct {
 type WatchPayload struct {
 	// Where to POST the WHEP offer.
 	URL string `json:"url"`
-	// The bearer, good until expiresAt; ask again to renew.
+	// The bearer, good until expiresAt; asking again begins another viewing.
 	Token     string            `json:"token"`
 	ExpiresAt time.Time         `json:"expiresAt"`
 	Viewing   *evidence.Viewing `json:"viewing"`

@@ -109,7 +109,7 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 	if a.policy, err = policy.New(); err != nil {
 		return nil, err
 	}
-	if a.bus, err = bus.Open(c.Bus); err != nil {
+	if a.bus, err = bus.Open(""); err != nil {
 		return nil, err
 	}
 	a.Journal = journal.New(a.DB, a.bus)

@@ -23,7 +23,7 @@ const usage = `usage: genba COMMAND [FLAGS]
   migrate       bring the database to the newest step, and end
   user create   register a person who signs in, and the agency where it is new
   purge         show what is due and purge it
-  verify        check the journal's chains and the sealed files
+  verify        check the journal, the sealed files and the positions
 
 genba COMMAND -h lists the flags. Each is also GENBA_ and its name in capitals,
 and a line of the file that --config names.
@@ -31,7 +31,7 @@ and a line of the file that --config names.
 
 // PreviewWorker decodes one picture from in to out where the arguments ask for
 // it, and tells whether they did: evidence starts this very binary for that, in
-// a process of its own (T15).
+// a process of its own.
 func PreviewWorker(args []string, in io.Reader, out io.Writer) (was bool, err error) {
 	if len(args) != 1 || args[0] != evidence.PreviewArgument {
 		return false, nil
@@ -188,7 +188,15 @@ func (c console) verify(ctx context.Context, a *App) error {
 	for _, f := range files.Faults {
 		c.say("FAULT %+v\n", f)
 	}
-	if len(report.Faults)+len(files.Faults) > 0 {
+	sessions, broken, err := a.Cases.VerifyAllPositions(ctx)
+	if err != nil {
+		return err
+	}
+	c.say("%d chains of positions\n", sessions)
+	for _, b := range broken {
+		c.say("FAULT session %s position %d\n", b.SessionID, b.Sequence)
+	}
+	if len(report.Faults)+len(files.Faults)+len(broken) > 0 {
 		return errors.New("what is kept does not hold")
 	}
 	return nil

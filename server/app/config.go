@@ -42,8 +42,6 @@ type Config struct {
 	MediaAddress string
 	// Database is a postgres:// URL; empty means a SQLite file in Data.
 	Database string
-	// Bus is the URL of a NATS cluster; empty means a bus in this process.
-	Bus string
 	// Demo makes an agency with a person per role and shows sent messages.
 	Demo bool
 	// DemoAgency and DemoAgencyEn name the agency that Demo makes.
@@ -71,7 +69,6 @@ func (c *Config) settings() []setting {
 		{"media", ":8189", "HOST:PORT of WebRTC, UDP and TCP; no host: all interfaces", &c.Media, nil},
 		{"media-address", "", "address that phones reach the media port at", &c.MediaAddress, nil},
 		{"database", "", "postgres:// URL (default: a SQLite file in --data)", &c.Database, nil},
-		{"bus", "", "nats:// URL of a cluster (default: in this process)", &c.Bus, nil},
 		{"demo", "", "make an agency with a person per role, show sent messages at /outbox", nil, &c.Demo},
 		{"demo-agency", "福島県警察", "Japanese name of the agency that --demo makes", &c.DemoAgency, nil},
 		{"demo-agency-en", "Fukushima Prefectural Police", "English name of the agency that --demo makes", &c.DemoAgencyEn, nil},

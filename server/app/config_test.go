@@ -65,7 +65,7 @@ func TestConfigSources(t *testing.T) {
 		var usage strings.Builder
 		_, _, err := app.LoadConfig([]string{"-h"}, nil, &usage)
 		require.True(t, errors.Is(err, flag.ErrHelp))
-		for _, name := range []string{"data", "keys", "listen", "public-url", "tls-cert", "tls-key", "trusted-proxy", "media", "media-address", "database", "bus", "demo", "dev", "config"} {
+		for _, name := range []string{"data", "keys", "listen", "public-url", "tls-cert", "tls-key", "trusted-proxy", "media", "media-address", "database", "demo", "dev", "config"} {
 			require.Contains(t, usage.String(), "-"+name)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 
 const (
 	expireEvery = time.Second
-	askAgain    = time.Second     // whoever may no more watches no longer than this (T11)
+	askAgain    = time.Second     // whoever may no more watches no longer than this
 	purgeEvery  = 5 * time.Second // due files go within a minute (第6の4)
 	tendEvery   = time.Minute
 	sweepEvery  = 10 * time.Minute // what no row points to, and cases whose last due time has passed

@@ -16,7 +16,7 @@ import (
 	"genba/server/evidence"
 )
 
-var long = flag.Bool("long", false, "kill the server 1,000 times in uploads and 200 times in recordings (T37)")
+var long = flag.Bool("long", false, "kill the server 1,000 times in uploads and 200 times in recordings")
 
 // Kills on each engine, and how often a new report is begun.
 func killsInUploads() int {

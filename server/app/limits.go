@@ -12,7 +12,7 @@ import (
 	"genba/server/identity"
 )
 
-// Bounds of what one host may hold open (T31).
+// Bounds of what one host may hold open.
 const (
 	// bodyTimeout is how long a request's body may take, 64 KiB at most; tus sets
 	// its own for each piece of a file.

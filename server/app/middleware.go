@@ -118,7 +118,7 @@ func (a *App) ours(next http.Handler) http.Handler {
 }
 
 // visitors finds out who asks. A cookie without our exact Origin is refused,
-// and so is every upgrade (T29).
+// and so is every upgrade.
 func (a *App) visitors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrade := r.Header.Get("Upgrade") != ""

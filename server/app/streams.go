@@ -147,7 +147,7 @@ func (s *streams) note() {
 }
 
 // recheck asks again about everybody who watches: whose sign-in has ended, who
-// may no more, or whose viewing was closed, is cut (T11). The viewings of the
+// may no more, or whose viewing was closed, is cut. The viewings of the
 // others stay open for as long as they watch. While the database does not
 // answer, whoever was let in goes on.
 func (s *streams) recheck(ctx context.Context) error {

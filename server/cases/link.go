@@ -54,7 +54,7 @@ type Link struct {
 const (
 	secretLength = 22 // base62: 131 bits
 	base62       = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	maxGuesses   = 20 // wrong secrets a minute and address (T03)
+	maxGuesses   = 20 // wrong secrets a minute and address
 	maxTroubles  = 20 // troubles a page may report in noteWindow
 	noteWindow   = 10 * time.Minute
 	maxCodeTries = 5

@@ -158,6 +158,41 @@ func (c *Cases) VerifyPositions(ctx context.Context, s *Session) (int, error) {
 	return 0, nil
 }
 
+// Broken is a session whose chain of fixes does not hold, and where.
+type Broken struct {
+	SessionID string
+	Sequence  int
+}
+
+const verifyBatch = 500
+
+// VerifyAllPositions walks the chain of fixes of every session that has one.
+func (c *Cases) VerifyAllPositions(ctx context.Context) (sessions int, broken []Broken, err error) {
+	for last := ""; ; {
+		var batch []*Session
+		q := c.db.Read(ctx).Where("position_count > 0")
+		if last != "" {
+			q = q.Where("id > ?", last)
+		}
+		if err := q.Order("id").Limit(verifyBatch).Find(&batch).Error; err != nil {
+			return sessions, broken, fmt.Errorf("read sessions: %w", err)
+		}
+		if len(batch) == 0 {
+			return sessions, broken, nil
+		}
+		for _, s := range batch {
+			sessions, last = sessions+1, s.ID
+			at, err := c.VerifyPositions(ctx, s)
+			if err != nil {
+				return sessions, broken, err
+			}
+			if at > 0 {
+				broken = append(broken, Broken{s.ID, at})
+			}
+		}
+	}
+}
+
 func lastPosition(q *gorm.DB, sessionID, phoneID string) (*Position, error) {
 	var found []*Position
 	if err := q.Order("sequence DESC").Limit(1).Find(&found, "session_id = ? AND phone_id = ?", sessionID, phoneID).Error; err != nil {

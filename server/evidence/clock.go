@@ -48,7 +48,7 @@ type clockState struct {
 }
 
 // latest is the wall clock, but never earlier than what has passed already: a
-// clock set back brings no overdue file back (T35).
+// clock set back brings no overdue file back.
 func (e *Evidence) latest() time.Time {
 	now := e.DB.Now()
 	id, boot := e.DB.Clock.Boot()

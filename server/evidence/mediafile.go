@@ -212,7 +212,7 @@ func (e *Evidence) goneOr(ctx context.Context, actor policy.Actor, id string, ot
 }
 
 // overdue is true from a file's due time on, purged or not, whatever the wall
-// clock was set back to since (T35, T36).
+// clock was set back to since.
 func (e *Evidence) overdue(m *MediaFile) bool {
 	return m.DueAt != nil && !e.latest().Before(*m.DueAt)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// Bounds of a description (T21).
+// Bounds of a description.
 const (
 	maxBody       = 64 << 10
 	maxSections   = 4

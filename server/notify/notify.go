@@ -95,7 +95,7 @@ type Channel interface {
 // ErrPermanent says that a message cannot be delivered.
 var ErrPermanent = errors.New("notify: cannot be delivered")
 
-// Bounds of sending (T12).
+// Bounds of sending.
 const (
 	sendWindow       = 10 * time.Minute
 	maxPerNumber     = 3   // a case and number in the window
@@ -206,7 +206,7 @@ func (d *Delivery) entry(actor policy.Actor, s *cases.Session, t journal.Type) j
 	}
 }
 
-// withinBounds refuses message bombs (T12).
+// withinBounds refuses message bombs.
 func (n *Notify) withinBounds(tx *database.Tx, actor policy.Actor, s *cases.Session, address string) error {
 	since := tx.Now.Add(-sendWindow)
 	recent := func() *gorm.DB {
