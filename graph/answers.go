@@ -147,8 +147,8 @@ func (r *Resolver) watch(ctx context.Context, given string) (*model.WatchPayload
 	if s.State.Over() {
 		return nil, problem.New(problem.SessionEnded)
 	}
-	if s.Misdirected && actor.Role != policy.Supervisor {
-		return nil, problem.New(problem.Misdirected)
+	if err := s.MayOpen(actor); err != nil {
+		return nil, err
 	}
 	v, err := r.Evidence.View(ctx, actor, s.AgencyID, s.CaseID, s.ID, identity.GrantLife)
 	if err != nil {
@@ -193,11 +193,8 @@ func (r *Resolver) openMedia(ctx context.Context, given string, purpose *evidenc
 // hidden tells whether what a file says of itself is kept from the actor: it
 // came in by mistake, and only a supervisor may look (第4の3(3)).
 func (r *Resolver) hidden(ctx context.Context, m *evidence.MediaFile) (bool, error) {
-	if actorOf(ctx).Role == policy.Supervisor {
-		return false, nil
-	}
 	s, err := loadersOf(ctx).sessions.get(ctx, m.SessionID)
-	return s == nil || s.Misdirected, err
+	return s == nil || s.MayOpen(actorOf(ctx)) != nil, err
 }
 
 // payload is what an entry says. Numbers, addresses and what else identifies a

@@ -175,6 +175,9 @@ func (w *walk) length(f *ast.Field) int {
 			first = int(min(v, maxObjects+1))
 		case int:
 			first = v
+		case nil:
+		default:
+			first = maxPage
 		}
 		return max(first, 1)
 	}

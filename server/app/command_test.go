@@ -41,10 +41,15 @@ func TestDemo(t *testing.T) {
 	}
 	v := h.signIn(policy.Dispatcher)
 	r := h.reported(v)
-	outbox := h.must(http.MethodGet, "/outbox.json", nil)
-	require.Equal(t, http.StatusOK, outbox.status)
-	require.Equal(t, "no-store", outbox.header.Get("Cache-Control"))
-	require.Contains(t, string(outbox.body), r.secret)
+	eventually(t, func() string { // it is sent after the commit
+		outbox := h.must(http.MethodGet, "/outbox.json", nil)
+		require.Equal(t, http.StatusOK, outbox.status)
+		require.Equal(t, "no-store", outbox.header.Get("Cache-Control"))
+		if !strings.Contains(string(outbox.body), r.secret) {
+			return "the message is not in the outbox"
+		}
+		return ""
+	})
 	r.end()
 	h.close()
 

@@ -192,7 +192,7 @@ func (p pages) asset(w http.ResponseWriter, r *http.Request) {
 }
 
 // page serves one page. Reading it changes nothing, however often and by whom
-//.
+// .
 func (a *App) page(p pages, name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if to := a.elsewhere(r); to != "" {

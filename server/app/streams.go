@@ -63,6 +63,9 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 	if err != nil {
 		return live.Peer{}, err
 	}
+	if err := k.MayOpen(actor); err != nil {
+		return live.Peer{}, err
+	}
 	if k.State.Over() {
 		return live.Peer{}, problem.New(problem.SessionEnded)
 	}

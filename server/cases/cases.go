@@ -73,6 +73,7 @@ type Cases struct {
 	keys     *blob.Keys
 	guesses  *identity.Failures
 	notes    *identity.Failures
+	streams  *identity.Failures
 	resumes  *identity.Failures
 	over     []func(sessionID string)
 	erase    []func(tx *database.Tx, sessionIDs []string) error
@@ -85,6 +86,7 @@ func New(db *database.DB, j *journal.Journal, i *identity.Identity, b *identity.
 	return &Cases{
 		db: db, journal: j, identity: i, bearers: b, keys: keys,
 		guesses: identity.NewFailures(db.Clock, maxGuesses, time.Minute),
+		streams: identity.NewFailures(db.Clock, maxStreams, streamWindow),
 		notes:   identity.NewFailures(db.Clock, maxTroubles, noteWindow),
 		resumes: identity.NewFailures(db.Clock, maxResumes, noteWindow),
 	}

@@ -65,7 +65,9 @@ type Consent struct {
 }
 
 const (
-	maxPhones     = 64 // a link; programs that open links join, too, and must not use up the caller's place, which a new link gives back
+	maxPhones     = 64  // a link; programs that open links join, too, and must not use up the caller's place, which a new link gives back
+	maxStreams    = 120 // live streams that one phone may begin in streamWindow, each a recording
+	streamWindow  = 10 * time.Minute
 	maxRefusals   = 20 // answers of no that are kept of a session
 	maxDeviceText = 80
 	maxPublicKey  = 512
@@ -531,6 +533,10 @@ func (c *Cases) AcceptLive(ctx context.Context, phoneID string) error {
 	if err != nil {
 		return err
 	}
+	if !c.streams.Allow(phoneID) {
+		return problem.New(problem.RateLimited)
+	}
+	c.streams.Add(phoneID)
 	return c.db.InTx(ctx, func(tx *database.Tx) error {
 		_, err := c.Accept(tx, actor)
 		return err

@@ -218,6 +218,22 @@ func (s *Session) MayCommand(actor policy.Actor) bool {
 	return actor.Agency == s.AgencyID && (actor.Role == policy.Supervisor || actor.ID == s.DispatcherID)
 }
 
+// MayOpen refuses whoever may not look at what the session brings: another
+// agency's is not found, a colleague's is forbidden (第4の2 gives watching any
+// session to supervisors), and what came in by mistake is a supervisor's to open
+// (第4の3(3)).
+func (s *Session) MayOpen(actor policy.Actor) error {
+	switch {
+	case s.AgencyID != actor.Agency:
+		return problem.New(problem.NotFound)
+	case !s.MayCommand(actor):
+		return problem.New(problem.Forbidden)
+	case s.Misdirected && actor.Role != policy.Supervisor:
+		return problem.New(problem.Misdirected)
+	}
+	return nil
+}
+
 // ShownNumber is the caller's number as the actor may see it now: whole for the
 // session's dispatcher and the supervisors while it lasts, else only the last
 // three digits.

@@ -89,6 +89,7 @@ type Evidence struct {
 	beginning map[string]bool
 	previews  chan struct{}
 	sealing   chan struct{}
+	begins    *identity.Failures
 
 	clock clockState
 	sweep sweepState
@@ -116,6 +117,7 @@ func New(c Config) (*Evidence, error) {
 		beginning: map[string]bool{},
 		previews:  make(chan struct{}, 1),
 		sealing:   make(chan struct{}, sealers),
+		begins:    identity.NewFailures(c.DB.Clock, maxBegins, beginWindow),
 	}
 	var err error
 	if e.files, err = e.newFiles(); err != nil {

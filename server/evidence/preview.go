@@ -31,7 +31,7 @@ const (
 	// maxPreview bounds the bytes a worker may answer.
 	maxPreview = 8 << 20
 	// previewTimeout is when a worker is killed; previewCPU what it may compute.
-	previewTimeout = 10 * time.Second
+	previewTimeout = 30 * time.Second
 	previewCPU     = 10 // seconds
 	// previewMemory steers the worker's collector, previewAddress is its wall.
 	previewMemory  = 700 << 20

@@ -43,8 +43,11 @@ func (e *Evidence) openBearer(ctx context.Context, token string) (id string, err
 // session: a phone to its own while it is open, a user to one of the agency's.
 func (e *Evidence) welcome(ctx context.Context, actor policy.Actor, m *MediaFile) error {
 	if m.Kind == KindSnapshot {
-		_, err := e.Cases.Session(ctx, actor.Agency, m.SessionID)
-		return err
+		s, err := e.Cases.Session(ctx, actor.Agency, m.SessionID)
+		if err != nil {
+			return err
+		}
+		return s.MayOpen(actor)
 	}
 	if actor.Session != m.SessionID {
 		return problem.New(problem.NotFound)
@@ -103,10 +106,7 @@ func (e *Evidence) visible(ctx context.Context, actor policy.Actor, m *MediaFile
 	if err != nil {
 		return err
 	}
-	if s.Misdirected && actor.Role != policy.Supervisor {
-		return problem.New(problem.Misdirected)
-	}
-	return nil
+	return s.MayOpen(actor)
 }
 
 // bound tells whether the phone that sent a file was let in.

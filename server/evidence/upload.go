@@ -30,6 +30,10 @@ const (
 	// finishWait bounds the work after the last byte, which goes on though the
 	// phone hangs up.
 	finishWait = time.Minute
+	// maxBegins bounds what one phone may announce in beginWindow, the refused
+	// included.
+	maxBegins   = 600
+	beginWindow = 10 * time.Minute
 )
 
 // BeginUpload is what a phone announces before it sends a file.
@@ -77,6 +81,10 @@ func (e *Evidence) beginUpload(ctx context.Context, actor policy.Actor, in Begin
 	if in.Resume != "" {
 		return e.resume(ctx, actor, in)
 	}
+	if !e.begins.Allow(actor.ID) {
+		return nil, problem.New(problem.RateLimited)
+	}
+	e.begins.Add(actor.ID)
 	m := &MediaFile{SessionID: actor.Session, PhoneID: actor.ID, Kind: in.Kind, Capture: in.Capture, DeclaredSize: in.Size}
 	return e.begin(ctx, actor, m, in.Name)
 }

@@ -101,6 +101,7 @@ const (
 	hashesAtOnce       = 2
 	hashWait           = 5 * time.Second
 	userFailures       = 5
+	allFailures        = 20 // for a user from everywhere
 	addressFailures    = 20
 	failureWindow      = time.Minute
 	tokenBytes         = 32
@@ -122,7 +123,8 @@ type Identity struct {
 	journal *journal.Journal
 	hashing chan struct{}
 	decoy   string
-	byUser  *Failures
+	byUser  *Failures // of one address
+	byAll   *Failures // of all addresses
 	byAddr  *Failures
 }
 
@@ -135,6 +137,7 @@ func New(db *database.DB, j *journal.Journal) (*Identity, error) {
 	return &Identity{
 		db: db, journal: j, hashing: make(chan struct{}, hashesAtOnce), decoy: decoy,
 		byUser: NewFailures(db.Clock, userFailures, failureWindow),
+		byAll:  NewFailures(db.Clock, allFailures, failureWindow),
 		byAddr: NewFailures(db.Clock, addressFailures, failureWindow),
 	}, nil
 }
@@ -268,8 +271,8 @@ func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency stri
 
 // SignIn checks a password and starts a login; the token goes into the
 // console's cookie and is nowhere else. SIGN_IN_FAILED says nothing about which
-// part was wrong; RATE_LIMITED after five failures a minute for a user or
-// twenty for an address, which wait and never lock anybody out.
+// part was wrong; RATE_LIMITED after five failures a minute for a user from
+// one address, or twenty for a user or an address, which wait and never lock anybody out.
 func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password string) (token string, actor policy.Actor, err error) {
 	userName = strings.ToLower(strings.TrimSpace(userName))
 	if !userNameForm.MatchString(userName) || len(password) > maxPassword || (agencyCode != "" && !agencyCodeForm.MatchString(agencyCode)) {
@@ -287,7 +290,8 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	if u != nil && u.PasswordHash != "" {
 		hash = u.PasswordHash
 	}
-	waits := func() bool { return !i.byAddr.Allow(address) || !i.byUser.Allow(account) }
+	here := account + " " + address // a guesser elsewhere must not keep the user out
+	waits := func() bool { return !i.byAddr.Allow(address) || !i.byUser.Allow(here) || !i.byAll.Allow(account) }
 	if waits() {
 		return "", actor, problem.New(problem.RateLimited)
 	}
@@ -306,7 +310,8 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	failed := err == nil && (u == nil || u.PasswordHash == "" || !match)
 	if failed { // counted before the next in the queue begins
 		i.byAddr.Add(address)
-		i.byUser.Add(account)
+		i.byUser.Add(here)
+		i.byAll.Add(account)
 	}
 	<-i.hashing
 	if err != nil {
