@@ -280,7 +280,7 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 	}
 	if in.Email != "" {
 		address, err := mail.ParseAddress(in.Email)
-		if err != nil || address.Address != in.Email || len(in.Email) > maxEmail || strings.ContainsAny(in.Email, "\r\n") {
+		if err != nil || address.Address != in.Email || !strings.Contains(in.Email[strings.LastIndexByte(in.Email, '@')+1:], ".") || len(in.Email) > maxEmail || strings.ContainsAny(in.Email, "\r\n") {
 			return nil, false, problem.New(problem.EmailInvalid)
 		}
 		if s.EmailReason = strings.TrimSpace(in.EmailReason); s.EmailReason == "" {

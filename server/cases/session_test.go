@@ -46,6 +46,7 @@ func TestRequestVideo(t *testing.T) {
 			"an e-mail without a reason": {func(in *cases.Request) { in.Email = "a@example.com" }, problem.ReasonMissing},
 			"an address with a name":     {func(in *cases.Request) { in.Email, in.EmailReason = "A <a@example.com>", "x" }, problem.EmailInvalid},
 			"no address":                 {func(in *cases.Request) { in.Email, in.EmailReason = "example.com", "x" }, problem.EmailInvalid},
+			"no domain":                  {func(in *cases.Request) { in.Email, in.EmailReason = "a@example", "x" }, problem.EmailInvalid},
 			"a second header":            {func(in *cases.Request) { in.Email, in.EmailReason = "a@example.com\r\nBcc: b@example.com", "x" }, problem.EmailInvalid},
 			"an unknown case":            {func(in *cases.Request) { in.CaseID = identity.NewID() }, problem.NotFound},
 		} {
