@@ -45,7 +45,7 @@ func photo(t testing.TB, side int) []byte {
 		}
 	}
 	var b bytes.Buffer
-	require.NoError(t, jpeg.Encode(&b, picture, &jpeg.Options{Quality: 90}))
+	require.NoError(t, jpeg.Encode(&b, picture, &jpeg.Options{Quality: 100}))
 	return b.Bytes()
 }
 
@@ -318,7 +318,7 @@ func (f *flow) open() {
 // send uploads two photos, the larger one over a line that breaks, and a place.
 func (f *flow) send() {
 	f.photos = map[string][]byte{}
-	small, large := photo(f.t, 260), photo(f.t, 1830)
+	small, large := photo(f.t, 200), photo(f.t, 1100)
 	require.InDelta(f.t, 100_000, len(small), 60_000)
 	require.InDelta(f.t, 3_000_000, len(large), 1_000_000)
 	f.names = []string{"IMG_現場_001.jpg", "passport-of-tanaka.jpeg"}
@@ -389,7 +389,7 @@ func (f *flow) film() {
 
 // end ends the report while video and a photo are coming in.
 func (f *flow) end() {
-	data := photo(f.t, 700)
+	data := photo(f.t, 400)
 	f.partial = f.caller.begin(data, "third.jpg")
 	f.partialAt = f.create(f.partial, len(data))
 	half := len(data) / 2

@@ -81,7 +81,7 @@ func TestKilledInUploads(t *testing.T) {
 				of = p.reported(dispatcher)
 				c = of.answered()
 			}
-			data := photo(t, 150+r.IntN(350))
+			data := photo(t, 100+r.IntN(200))
 			b := c.begin(data, "")
 			killed := p.killLater(time.Duration(r.IntN(60)) * time.Millisecond)
 			p.uploadThrough(r, b, data, killed)
