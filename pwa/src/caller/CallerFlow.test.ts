@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Locale } from '$lib/i18n.svelte';
 import { readBrowser } from './browser';
 import { CallerFlow, type Screen } from './CallerFlow.svelte';
@@ -105,6 +105,11 @@ class Peer {
     this.connectionState = 'closed';
   }
 }
+
+// Loading takes real time, which no fake clock can wait for.
+beforeAll(async () => {
+  await import('./tus');
+});
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Api, type Refusal } from './api';
 import { Uploads } from './Uploads.svelte';
 
@@ -96,6 +96,11 @@ let refuseBegin: { code: string; reason: string; message: string } | 'lost' | un
 let refusals: string[];
 let holds: boolean;
 let uploads: Uploads;
+
+// Loading takes real time, which no fake clock can wait for.
+beforeAll(async () => {
+  await import('./tus');
+});
 
 beforeEach(() => {
   vi.useFakeTimers();
