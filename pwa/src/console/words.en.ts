@@ -521,7 +521,7 @@ export const en: Translated<typeof ja> = {
 
   users: {
     title: 'Users',
-    text: 'The manager registers, suspends and removes users from the command line (第7).',
+    text: 'Users are registered on the server with “genba user create” (第7).',
     name: 'Name',
     userName: 'User ID',
     role: 'Role',

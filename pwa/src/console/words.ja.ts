@@ -515,7 +515,7 @@ export const ja = {
 
   users: {
     title: '利用者',
-    text: '登録、停止、抹消は、運用管理責任者が端末の命令で行います（第7）。',
+    text: '登録は、サーバで「genba user create」を使って行います（第7）。',
     name: '氏名',
     userName: 'ユーザID',
     role: '役割',
