@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -29,6 +31,7 @@ import (
 	"genba/policy"
 	"genba/server/app"
 	"genba/server/database"
+	"genba/server/evidence"
 	"genba/server/journal"
 )
 
@@ -71,18 +74,35 @@ func (h *house) preview(n int) {
 	}
 }
 
-// breakOff begins a PATCH and drops the line after some of the body.
-func (h *house) breakOff(path, token string, data []byte, sent int) {
+// stall begins a PATCH, sends some of the body and falls silent. It comes back
+// once the house has kept something of it.
+func (h *house) stall(data, path, token string, body []byte, sent int) net.Conn {
 	h.t.Helper()
+	before := kept(h.t, data)
 	c, err := net.Dial("tcp", h.address())
 	require.NoError(h.t, err)
 	w := bufio.NewWriter(c)
 	fmt.Fprintf(w, "PATCH %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"+
-		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n", path, strings.TrimPrefix(h.URL(), "http://"), token, len(data))
-	_, err = w.Write(data[:sent])
+		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n", path, strings.TrimPrefix(h.URL(), "http://"), token, len(body))
+	_, err = w.Write(body[:sent])
 	require.NoError(h.t, err)
 	require.NoError(h.t, w.Flush())
-	require.NoError(h.t, c.Close())
+	eventually(h.t, func() string {
+		if kept(h.t, data) < before+evidence.MinChunk {
+			return "nothing is kept of what came"
+		}
+		return ""
+	})
+	return c
+}
+
+// kept is how many sealed bytes lie in the data folder.
+func kept(t testing.TB, data string) (n int) {
+	t.Helper()
+	for _, text := range files(t, filepath.Join(data, "files")) {
+		n += len(text)
+	}
+	return n
 }
 
 // offset asks how much has arrived, once nobody else is writing.
@@ -107,10 +127,16 @@ func files(t testing.TB, folder string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
 	require.NoError(t, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was just destroyed
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		all[path] = text
 		return err
 	}))
@@ -326,14 +352,10 @@ func (f *flow) send() {
 
 	b := f.caller.begin(large, f.names[1])
 	path := f.create(b, len(large))
-	f.breakOff(path, b.Token, large, len(large)/2)
-	at := 0
-	eventually(f.t, func() string {
-		if at = f.offset(path, b.Token); at == 0 {
-			return "nothing is kept of what came before the cut"
-		}
-		return ""
-	})
+	c := f.stall(f.config.Data, path, b.Token, large, len(large)/2)
+	require.NoError(f.t, c.Close())
+	at := f.offset(path, b.Token)
+	require.Positive(f.t, at, "what came before the cut is kept")
 	require.LessOrEqual(f.t, at, len(large)/2)
 	again := ask[struct{ BeginUpload bearer }](f.caller.visitor, beginUpload,
 		vars{"in": vars{"kind": "PHOTO", "capture": "NOW", "size": len(large), "resume": b.ID}}).BeginUpload
@@ -639,6 +661,39 @@ func (f *flow) forget() {
 	if f.DB.Dialect == database.SQLite {
 		require.NotEmpty(f.t, files(f.t, f.config.Data))
 	}
+}
+
+func TestStalledUpload(t *testing.T) {
+	t.Parallel()
+	c := config(t, "")
+	h := open(t, c, &clock{})
+	r := h.reported(h.signIn(policy.Dispatcher))
+	p := r.answered()
+	data := photo(t, 500)
+	b := p.begin(data, "")
+	path := h.create(b, len(data))
+	var lines []net.Conn
+	for at := 0; at < len(data); {
+		if at == 0 {
+			lines = append(lines, h.stall(c.Data, path, b.Token, data, len(data)*2/3))
+		}
+		// Another network: the connection before was never closed.
+		if next := h.offset(path, b.Token); next > at {
+			at = next
+		}
+		require.Positive(t, at)
+		a := h.patch(path, b.Token, at, data[at:min(at+100_000, len(data))])
+		require.Equal(t, http.StatusNoContent, a.status, string(a.body))
+		at = min(at+100_000, len(data))
+	}
+	for _, l := range lines {
+		require.NoError(t, l.SetDeadline(time.Now().Add(patience)))
+		_, err := io.ReadAll(l) // a refusal, or a reset where it still had something to say
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the house holds on to a dead connection")
+		require.NoError(t, l.Close())
+	}
+	require.Equal(t, hash(data), *r.kept(1)[0].Sha256)
+	r.end()
 }
 
 func TestSubscriptions(t *testing.T) {

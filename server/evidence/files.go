@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	tus "github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
 
 	"genba/server/problem"
@@ -31,8 +34,84 @@ type callKey struct{}
 
 // call is one request to the tus endpoint.
 type call struct {
-	upload string // the media file that the bearer is for
-	err    error  // why it is refused
+	upload     string // the media file that the bearer is for
+	err        error  // why it is refused
+	connection *http.ResponseController
+	stopped    atomic.Bool
+}
+
+// interrupt ends the reading of the body. The request must still be served.
+func (c *call) interrupt() {
+	c.stopped.Store(true)
+	_ = c.connection.SetReadDeadline(time.Now()) // a connection without one ends by itself
+}
+
+// body is what a phone sends, until a newer request takes its place.
+type body struct {
+	io.ReadCloser
+	call *call
+}
+
+// Read fails once the request was interrupted: as if its time were over, or tusd
+// would give the connection more.
+func (b *body) Read(p []byte) (n int, err error) {
+	err = os.ErrDeadlineExceeded
+	if !b.call.stopped.Load() {
+		n, err = b.ReadCloser.Read(p)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && b.call.stopped.Load() {
+		b.call.err = problem.New(problem.Conflict)
+	}
+	return n, err
+}
+
+// locks let one request at a time work on an upload. A newer one interrupts the
+// one before: a phone that comes back over another network does not wait for
+// its own dead connection.
+type locks struct {
+	mu   sync.Mutex
+	held map[string]*lock
+}
+
+type lock struct {
+	all   *locks
+	id    string
+	call  *call
+	freed chan struct{}
+}
+
+// NewLock is for one request.
+func (l *locks) NewLock(id string) (tus.Lock, error) { return &lock{all: l, id: id}, nil }
+
+// Lock interrupts who holds the upload and waits for its turn. It does without
+// tusd's own way to interrupt, which misses a request that has not begun to read.
+func (x *lock) Lock(ctx context.Context, _ func()) error {
+	for {
+		x.all.mu.Lock()
+		holder := x.all.held[x.id]
+		if holder == nil {
+			x.call, x.freed = callOf(ctx), make(chan struct{})
+			x.all.held[x.id] = x
+			x.all.mu.Unlock()
+			return nil
+		}
+		holder.call.interrupt()
+		x.all.mu.Unlock()
+		select {
+		case <-holder.freed:
+		case <-ctx.Done():
+			return tus.ErrLockTimeout
+		}
+	}
+}
+
+// Unlock lets the next one in.
+func (x *lock) Unlock() error {
+	x.all.mu.Lock()
+	defer x.all.mu.Unlock()
+	delete(x.all.held, x.id)
+	close(x.freed)
+	return nil
 }
 
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
@@ -47,7 +126,7 @@ func (e *Evidence) newFiles() (http.Handler, error) {
 	store := uploadStore{e}
 	composer := tus.NewStoreComposer()
 	composer.UseCore(store)
-	memorylocker.New().UseIn(composer)
+	composer.UseLocker(&locks{held: map[string]*lock{}})
 	h, err := tus.NewHandler(tus.Config{
 		StoreComposer: composer, MaxSize: MaxFile, BasePath: FilesPath,
 		DisableDownload: true, DisableTermination: true, DisableConcatenation: true,
@@ -67,13 +146,16 @@ type filesHandler struct {
 
 // ServeHTTP checks the bearer and the shape of the request, then hands over.
 func (h *filesHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{}
+	c := &call{connection: http.NewResponseController(w)}
 	if err := h.check(r, c); err != nil {
 		w.Header().Set("Tus-Resumable", "1.0.0")
 		h.e.WriteProblem(w, r, err)
 		return
 	}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	if r.Body != nil {
+		r.Body = &body{r.Body, c}
+	}
 	h.tus.ServeHTTP(&answer{ResponseWriter: w, r: r, call: c, write: h.e.WriteProblem}, r)
 }
 
