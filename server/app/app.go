@@ -162,6 +162,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	if err != nil {
 		return nil, fmt.Errorf("open media port: %w", err)
 	}
+	a.Cases.Beside(a.afterCommit)
 	a.Cases.OnOver(a.streams.over)
 	a.Cases.OnHeld(a.streams.held)
 	a.Cases.OnCut(a.streams.cut)
@@ -267,8 +268,8 @@ func (a *App) Close() error {
 	return err
 }
 
-// afterCommit runs what a commit has left to do, beside the request that
-// committed. Run waits for it.
+// afterCommit runs what a commit or a refusal has left to do, beside the request.
+// Run waits for it.
 func (a *App) afterCommit(what string, f func(ctx context.Context) error) {
 	a.work.Go(func() {
 		if err := f(context.Background()); err != nil {

@@ -79,6 +79,7 @@ type Cases struct {
 	erase    []func(tx *database.Tx, sessionIDs []string) error
 	held     []func(phoneID string)
 	cut      []func(phoneID string)
+	beside   func(what string, f func(ctx context.Context) error)
 }
 
 // New opens the room.
@@ -103,6 +104,10 @@ func (c *Cases) OnHeld(f func(phoneID string)) { c.held = append(c.held, f) }
 
 // OnCut adds what must happen, after the commit, when one phone is put out.
 func (c *Cases) OnCut(f func(phoneID string)) { c.cut = append(c.cut, f) }
+
+// Beside names who does what no answer may wait for, since the wait would tell a
+// stranger what the answer does not. Unless it is called, that is done at once.
+func (c *Cases) Beside(f func(what string, work func(ctx context.Context) error)) { c.beside = f }
 
 // OnErase adds what else must be erased, in the same transaction, when a case's
 // facts go: what other rooms keep about its sessions. Sessions with an open

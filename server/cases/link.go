@@ -306,17 +306,23 @@ func (c *Cases) unusable(ctx context.Context) error {
 }
 
 // refuse journals why a known link was refused and gives the answer that the
-// stranger sees.
+// stranger sees. The answer does not wait for the journal: nobody must learn from
+// its time that a link was known.
 func (c *Cases) refuse(ctx context.Context, l *Link, why string) error {
-	var s Session
-	if err := c.db.Read(ctx).Select("case_id").Take(&s, "id = ?", l.SessionID).Error; err != nil {
-		return fmt.Errorf("refuse link: %w", err)
+	note := func(ctx context.Context) error {
+		var s Session
+		if err := c.db.Read(ctx).Select("case_id").Take(&s, "id = ?", l.SessionID).Error; err != nil {
+			return fmt.Errorf("refuse link: %w", err)
+		}
+		return c.journal.Refuse(ctx, journal.Entry{
+			Agency: l.AgencyID, Actor: policy.Actor{Kind: policy.Caller, Role: policy.CallerRole, Agency: l.AgencyID},
+			Type: journal.LinkRefused, Subject: journal.Subject{Kind: policy.Link, ID: l.ID}, CaseID: s.CaseID, SessionID: l.SessionID,
+			Payload: map[string]any{"reason": why},
+		})
 	}
-	if err := c.journal.Refuse(ctx, journal.Entry{
-		Agency: l.AgencyID, Actor: policy.Actor{Kind: policy.Caller, Role: policy.CallerRole, Agency: l.AgencyID},
-		Type: journal.LinkRefused, Subject: journal.Subject{Kind: policy.Link, ID: l.ID}, CaseID: s.CaseID, SessionID: l.SessionID,
-		Payload: map[string]any{"reason": why},
-	}); err != nil {
+	if c.beside != nil {
+		c.beside("journal refusal", note)
+	} else if err := note(ctx); err != nil {
 		return err
 	}
 	return c.unusable(ctx)

@@ -93,6 +93,9 @@ func (c *Cases) Join(ctx context.Context, in Join) (p *Phone, token string, err 
 	if err != nil {
 		return nil, "", err
 	}
+	if in.Agreed && l.Used >= l.Uses { // answered as fast as the other dead links, and before anything else is
+		return nil, "", c.refuse(ctx, l, "used up")
+	}
 	if !knownTerms(in.Version, in.Language) {
 		return nil, "", problem.New(problem.ConsentOutdated)
 	}
