@@ -34,7 +34,7 @@ const (
 const (
 	maxConnsSQLite   = 8 // more only queue behind SQLite's single writer
 	maxConnsPostgres = 20
-	busyTimeout      = 10 * time.Second
+	busyTimeout      = 30 * time.Second
 )
 
 // DB is one open database.
@@ -45,6 +45,10 @@ type DB struct {
 
 	gorm *gorm.DB
 	sql  *sql.DB
+	// turn holds a token while a transaction writes to SQLite, which has one
+	// writer; nil on PostgreSQL. Left to itself SQLite lets writers look again
+	// and again whose turn it is, and some of many never find it theirs.
+	turn chan struct{}
 }
 
 // Open connects to dsn: a postgres:// URL, or the path of a SQLite file, which
@@ -87,6 +91,8 @@ func Open(ctx context.Context, dsn string, clock Clock) (*DB, error) {
 	n := maxConnsSQLite
 	if db.Dialect == Postgres {
 		n = maxConnsPostgres
+	} else {
+		db.turn = make(chan struct{}, 1)
 	}
 	db.sql.SetMaxOpenConns(n)
 	db.sql.SetMaxIdleConns(n)
@@ -148,10 +154,29 @@ type Tx struct {
 
 // InTx runs fn in a write transaction and commits when it returns nil. Work
 // given to BeforeCommit runs as the last statements, work given to AfterCommit
-// only when the commit succeeded.
+// only when the commit succeeded. Transactions of SQLite take turns, first come,
+// first served; one must not begin inside another.
 func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
-	var done *Tx
-	err := db.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error {
+	done, err := db.write(ctx, fn)
+	if err != nil {
+		return err
+	}
+	for _, f := range done.after {
+		f()
+	}
+	return nil
+}
+
+func (db *DB) write(ctx context.Context, fn func(tx *Tx) error) (done *Tx, err error) {
+	if db.turn != nil {
+		select {
+		case db.turn <- struct{}{}:
+			defer func() { <-db.turn }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	err = db.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error {
 		inside := context.WithValue(ctx, snapshotKey{db}, g)
 		tx := &Tx{DB: g.WithContext(inside), Now: db.Now(), db: db, values: map[any]any{}}
 		if err := fn(tx); err != nil {
@@ -165,13 +190,7 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 		done = tx
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, f := range done.after {
-		f()
-	}
-	return nil
+	return done, err
 }
 
 // Context is for reads of other rooms within the transaction: they see what it

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 
 	"genba/server/database"
@@ -55,4 +56,45 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, db.Snapshot(ctx, func(ctx context.Context) error { return db.Read(ctx).Model(&agency{}).Count(&n).Error }))
 		require.EqualValues(t, 2, n)
 	})
+}
+
+func TestWritersTakeTurns(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		const writers, writes = 40, 10
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			return tx.Create(&agency{ID: "00000000-0000-7000-8000-000000000001", Code: "a", Settings: "{}", CreatedAt: db.Now()}).Error
+		}))
+		var all errgroup.Group
+		for range writers {
+			all.Go(func() error {
+				for range writes {
+					err := db.InTx(t.Context(), func(tx *database.Tx) error {
+						var a agency
+						if err := tx.Lock().Take(&a, "code = ?", "a").Error; err != nil {
+							return err
+						}
+						return tx.Model(&a).Update("name_ja", a.NameJa+"x").Error
+					})
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, all.Wait())
+		var a agency
+		require.NoError(t, db.Read(t.Context()).Take(&a, "code = ?", "a").Error)
+		require.Len(t, a.NameJa, writers*writes, "no write is lost")
+	})
+}
+
+func TestWaitingForATurnEndsWithItsContext(t *testing.T) {
+	db := dbtest.Open(t, dbtest.SQLiteDSN(t))
+	require.NoError(t, db.InTx(t.Context(), func(*database.Tx) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, db.InTx(ctx, func(*database.Tx) error { return nil }), context.Canceled)
+		return nil
+	}))
 }
