@@ -233,7 +233,7 @@ func TestErase(t *testing.T) {
 		t.Run("a number that is still to be called stays until it was", func(t *testing.T) {
 			s, _, _ := c.connected(t)
 			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
-				_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID)
+				_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID, "+819012345678", "")
 				return err
 			}))
 			require.NoError(t, erase(s.CaseID))

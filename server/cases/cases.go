@@ -397,13 +397,13 @@ func (c *Cases) Erase(tx *database.Tx, caseID string) error {
 	}
 	steps := []func() error{
 		func() error {
-			return tx.Model(&Session{}).Where("case_id = ?", k.ID).Updates(map[string]any{"need": "", "late_reason": "", "erased_at": tx.Now}).Error
+			return tx.Model(&Session{}).Where("case_id = ?", k.ID).Updates(map[string]any{"need": "", "late_reason": "", "report_reason": "", "erased_at": tx.Now}).Error
 		},
 		func() error {
 			return tx.Model(&Session{}).Where("id IN ?", released).Updates(map[string]any{"number": "", "email": "", "email_reason": ""}).Error
 		},
 		func() error {
-			return tx.Model(&ContactTask{}).Where("session_id IN ?", released).Updates(map[string]any{"number": "", "outcome": ""}).Error
+			return tx.Model(&ContactTask{}).Where("session_id IN ?", released).Updates(map[string]any{"number": "", "email": "", "outcome": ""}).Error
 		},
 		func() error { return tx.Where("session_id IN (?)", sessions).Delete(&Position{}).Error },
 		func() error { return tx.Where("session_id IN (?)", sessions).Delete(&Consent{}).Error },

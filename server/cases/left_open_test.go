@@ -81,7 +81,7 @@ func TestContactTaskKeepsItsNumberUntilItIsDone(t *testing.T) {
 		misdirected := func() (*cases.Session, *cases.ContactTask) {
 			s, _ := c.sent(t)
 			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
-				_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID)
+				_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID, "+819012345678", "")
 				return err
 			}))
 			tasks, err := c.rooms.ContactTasks(ctx, c.agency, []string{s.ID})

@@ -49,6 +49,8 @@ type Link struct {
 	CodeTries  int
 	State      LinkState
 	DiedAt     *time.Time
+
+	CodeIssuedAt *time.Time // nil: with the link
 }
 
 const (
@@ -85,13 +87,17 @@ func (c *Cases) IssueLink(tx *database.Tx, actor policy.Actor, sessionID, lastFo
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.Report == ReportStopped {
+		return nil, nil, problem.New(problem.ReportStopped)
+	}
 	if s.State.Over() {
 		return nil, nil, problem.New(problem.SessionEnded)
 	}
 	if checks != nil {
 		s.Checks = *checks
-		if checks.SupervisorTold && s.ReportedAt == nil {
-			s.ReportedAt = &tx.Now
+		before := s.ReportedAt
+		s.file(actor, tx.Now)
+		if before == nil && s.ReportedAt != nil {
 			c.journal.Append(tx, s.entry(actor, journal.AdvanceReported, map[string]any{"before": true}))
 		}
 	}
@@ -140,7 +146,7 @@ func (c *Cases) IssueLink(tx *database.Tx, actor policy.Actor, sessionID, lastFo
 // reads them, or the address typed once more.
 func confirms(s *Session, typed string) bool {
 	want := s.Email
-	if s.Number != "" && len(s.Number) >= 4 {
+	if want == "" && len(s.Number) >= 4 {
 		want = s.Number[len(s.Number)-4:]
 	}
 	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(typed)) == 1
@@ -251,7 +257,7 @@ func (l *Link) ProofWords() Proof {
 // Code is the access code to read aloud, or nil where none applies, the link is
 // dead or the code's ten minutes are over.
 func (c *Cases) Code(l *Link) (*string, error) {
-	if l.State != LinkLive || l.CodeSealed == nil || c.db.Now().After(l.IssuedAt.Add(codeLife)) {
+	if l.State != LinkLive || l.CodeSealed == nil || c.db.Now().After(l.codeSince().Add(codeLife)) {
 		return nil, nil
 	}
 	key, err := c.keys.Get(linkKey(l.ID))
@@ -440,18 +446,25 @@ func (c *Cases) note(ctx context.Context, secret string, why Stall, what journal
 		if err != nil {
 			return err
 		}
-		if s.State.Over() || s.Stall == why || !c.notes.Allow(l.ID) {
+		said := s.Stall == why || why == LocationDenied && s.LocationDeniedAt != nil
+		if s.State.Over() || said || !c.notes.Allow(l.ID) {
 			return nil // said already, or too often
 		}
 		c.notes.Add(l.ID)
-		s.stall(why, tx.Now)
+		if why == LocationDenied {
+			s.LocationDeniedAt = &tx.Now
+		}
+		if why != LocationDenied || s.Asked == PositionMode {
+			s.stall(why, tx.Now) // a position that is not given keeps nothing else from being sent
+		}
 		c.journal.Append(tx, s.entry(callerActor(s), what, map[string]any{"reason": why}))
 		return c.save(tx, s)
 	})
 }
 
 // EnterCode checks the access code (第5の1(2), 第4の1(2)) and answers a pass for
-// join. Five wrong codes end the link. CODE_WRONG, LINK_UNUSABLE.
+// join. Five wrong codes end the link; one that has run out counts as none of
+// them. CODE_WRONG, LINK_UNUSABLE.
 func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string, err error) {
 	l, err := c.find(ctx, secret, true)
 	if err != nil {
@@ -461,7 +474,7 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 		return "", problem.New(problem.BadInput)
 	}
 	var wrong error
-	dead := ""
+	expired, dead := false, ""
 	err = c.db.InTx(ctx, func(tx *database.Tx) error {
 		s, err := lockSession(tx, l.SessionID)
 		if err != nil {
@@ -475,11 +488,12 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 		if err != nil {
 			return err
 		}
-		if now.State != LinkLive || right == nil {
+		if now.State != LinkLive {
 			dead = string(now.State)
-			if now.State == LinkLive {
-				dead = "CODE_EXPIRED"
-			}
+			return nil
+		}
+		if right == nil { // run out: it is no guess, and the dispatcher has a new one made
+			wrong, expired = problem.New(problem.CodeWrong), true
 			return nil
 		}
 		if subtle.ConstantTimeCompare([]byte(*right), []byte(code)) == 1 {
@@ -509,6 +523,15 @@ func (c *Cases) EnterCode(ctx context.Context, secret, code string) (pass string
 	}
 	if dead != "" {
 		return "", c.refuse(ctx, l, dead)
+	}
+	if expired {
+		s, err := c.Session(ctx, l.AgencyID, l.SessionID)
+		if err == nil {
+			err = c.journal.Refuse(ctx, s.entry(callerActor(s), journal.CodeRefused, map[string]any{"expired": true}))
+		}
+		if err != nil {
+			return "", fmt.Errorf("enter code: %w", err)
+		}
 	}
 	if wrong != nil {
 		return "", wrong

@@ -440,8 +440,11 @@ func TestAccessCode(t *testing.T) {
 			_, issued := c.sent(t)
 			right := code(t, issued)
 			dbtest.ClockOf(db).Advance(10*time.Minute + time.Second)
-			_, err := c.rooms.EnterCode(ctx, issued.Secret, right)
-			refused(t, err, problem.LinkUnusable)
+			for range 6 { // what has run out is no guess
+				_, err := c.rooms.EnterCode(ctx, issued.Secret, right)
+				refused(t, err, problem.CodeWrong)
+			}
+			require.Equal(t, 5, c.link(t, issued).CodeTriesLeft())
 			text, err := c.rooms.Code(c.link(t, issued))
 			require.NoError(t, err)
 			require.Nil(t, text)

@@ -221,7 +221,10 @@ func TestStateMachine(t *testing.T) {
 				},
 				"misdirected": func(t *rapid.T) {
 					s := session()
-					may(db.InTx(ctx, func(tx *database.Tx) error { _, err := c.rooms.MarkMisdirected(tx, who(), s.ID); return err }), problem.SessionNotOpen)
+					may(db.InTx(ctx, func(tx *database.Tx) error {
+						_, err := c.rooms.MarkMisdirected(tx, who(), s.ID, "+819012345678", "")
+						return err
+					}), problem.SessionNotOpen)
 				},
 				"time passes": func(t *rapid.T) {
 					dbtest.ClockOf(db).Advance(time.Duration(rapid.IntRange(1, 660).Draw(t, "seconds")) * time.Second)

@@ -22,7 +22,7 @@ func TestWhoMayOpenWhatASessionBrings(t *testing.T) {
 		refused(t, may(c.colleague), problem.Forbidden)
 		refused(t, may(c.foreigner), problem.NotFound)
 		require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
-			_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID)
+			_, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID, "+819012345678", "")
 			return err
 		}))
 		refused(t, may(c.dispatcher), problem.Misdirected)

@@ -95,8 +95,8 @@ func (c *Cases) ReportPosition(ctx context.Context, actor policy.Actor, f Fix) (
 		}
 		_, _ = rand.Read(p.Salt) // never fails
 		p.Hash = p.digest(s.PositionHead)
-		s.PositionCount, s.PositionHead = p.Sequence, p.Hash
-		if err := tx.Model(s).Select("position_count", "position_head").Updates(s).Error; err != nil {
+		s.PositionCount, s.PositionHead, s.LocationDeniedAt = p.Sequence, p.Hash, nil
+		if err := tx.Model(s).Select("position_count", "position_head", "location_denied_at").Updates(s).Error; err != nil {
 			return err
 		}
 		c.journal.Position(tx, s.AgencyID, func(number int64) error {

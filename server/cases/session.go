@@ -3,7 +3,6 @@ package cases
 import (
 	"context"
 	"fmt"
-	"net/mail"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -142,6 +141,12 @@ type Session struct {
 	PositionCount int
 	PositionHead  []byte
 	ErasedAt      *time.Time
+
+	Report           ReportState
+	ReportAnsweredAt *time.Time
+	ReportAnsweredBy string
+	ReportReason     string
+	LocationDeniedAt *time.Time
 }
 
 // stageTime is where a stage's time is kept.
@@ -272,30 +277,14 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 	if s.Language == "" {
 		s.Language = "ja"
 	}
-	if s.Language != "ja" && s.Language != "en" || tooLong(s.Need, maxNeed) || tooLong(s.LateReason, maxReason) || tooLong(in.EmailReason, maxReason) {
+	if s.Language != "ja" && s.Language != "en" || tooLong(s.Need, maxNeed) || tooLong(s.LateReason, maxReason) {
 		return nil, false, problem.New(problem.BadInput)
 	}
 	if s.Need == "" {
 		return nil, false, problem.New(problem.ReasonMissing)
 	}
-	if in.Email != "" {
-		address, err := mail.ParseAddress(in.Email)
-		if err != nil || address.Address != in.Email || !strings.Contains(in.Email[strings.LastIndexByte(in.Email, '@')+1:], ".") || len(in.Email) > maxEmail || strings.ContainsAny(in.Email, "\r\n") {
-			return nil, false, problem.New(problem.EmailInvalid)
-		}
-		if s.EmailReason = strings.TrimSpace(in.EmailReason); s.EmailReason == "" {
-			return nil, false, problem.New(problem.ReasonMissing)
-		}
-		s.Email = in.Email
-	}
-	if in.Number != "" || in.Email == "" {
-		if s.Number, err = NormaliseMobile(in.Number); err != nil {
-			return nil, false, err
-		}
-		if in.NotifiedNumber != "" {
-			notified, err := normalise(in.NotifiedNumber)
-			differs = err != nil || notified != s.Number
-		}
+	if differs, err = s.aim(Destination{in.Number, in.NotifiedNumber, in.Email, in.EmailReason}); err != nil {
+		return nil, false, err
 	}
 	err = c.db.InTx(ctx, func(tx *database.Tx) error {
 		var k Case
@@ -306,9 +295,7 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 			return problem.New(problem.CaseClosed)
 		}
 		s.RequestedAt, s.ChangedAt = tx.Now, tx.Now
-		if in.Checks.SupervisorTold {
-			s.ReportedAt = &tx.Now
-		}
+		s.file(actor, tx.Now)
 		if err := tx.Create(s).Error; err != nil {
 			return err
 		}
@@ -391,6 +378,11 @@ func (c *Cases) AskMode(ctx context.Context, actor policy.Actor, id string, m Mo
 			return nil
 		}
 		s.Asked = m
+		if m == PositionMode && s.LocationDeniedAt != nil && s.Stall == "" {
+			s.stall(LocationDenied, tx.Now)
+		} else if m != PositionMode && s.Stall == LocationDenied {
+			s.moveOn()
+		}
 		c.journal.Append(tx, s.entry(actor, journal.ModeAsked, map[string]any{"mode": m}))
 		return c.save(tx, s)
 	})
@@ -444,9 +436,10 @@ func (c *Cases) Revoke(ctx context.Context, actor policy.Actor, id string) (*Ses
 }
 
 // MarkMisdirected is the mis-sent step (第4の3(3)) in the caller's transaction:
-// the link dies, what came in is hidden, and a contact task is opened. notify
-// adds the corrective message. It may be done after the end, too.
-func (c *Cases) MarkMisdirected(tx *database.Tx, actor policy.Actor, id string) (*Session, error) {
+// the link dies, what came in is hidden, and a contact task is opened for the
+// number or address that got the message. notify adds the corrective message.
+// It may be done after the end, too.
+func (c *Cases) MarkMisdirected(tx *database.Tx, actor policy.Actor, id string, number, email string) (*Session, error) {
 	s, err := lockOwn(tx, actor, id)
 	if err != nil {
 		return nil, err
@@ -459,7 +452,7 @@ func (c *Cases) MarkMisdirected(tx *database.Tx, actor policy.Actor, id string) 
 	}
 	s.Misdirected = true
 	c.journal.Append(tx, s.entry(actor, journal.SessionMisdirected, nil))
-	task := ContactTask{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Number: s.Number, OpenedAt: tx.Now}
+	task := ContactTask{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Number: number, Email: email, OpenedAt: tx.Now}
 	if err := tx.Create(&task).Error; err != nil {
 		return nil, fmt.Errorf("open contact task: %w", err)
 	}
@@ -477,6 +470,7 @@ type ContactTask struct {
 	AgencyID  string
 	SessionID string
 	Number    string
+	Email     string
 	OpenedAt  time.Time
 	DoneAt    *time.Time
 	DoneBy    string
@@ -513,7 +507,7 @@ func (c *Cases) CloseContactTask(ctx context.Context, actor policy.Actor, taskID
 		t.DoneAt, t.DoneBy, t.Outcome = &tx.Now, actor.ID, outcome
 		said := map[string]any{"task": t.ID, "outcome": outcome}
 		if s.ErasedAt != nil {
-			t.Number, t.Outcome, s.Number, s.Email, s.EmailReason = "", "", "", "", ""
+			t.Number, t.Email, t.Outcome, s.Number, s.Email, s.EmailReason = "", "", "", "", "", ""
 			delete(said, "outcome")
 			for _, f := range c.erase {
 				if err := f(tx, []string{s.ID}); err != nil {
@@ -597,6 +591,17 @@ func (c *Cases) Undelivered(tx *database.Tx, id string) error {
 	return c.save(tx, s)
 }
 
+// Reached notes, in notify's transaction, that a message reached the phone after
+// all.
+func (c *Cases) Reached(tx *database.Tx, id string) error {
+	s, err := lockSession(tx, id)
+	if err != nil || s.State.Over() || s.Stall != SMSUndelivered {
+		return err
+	}
+	s.moveOn()
+	return c.save(tx, s)
+}
+
 // Session reads one session of an agency. NOT_FOUND.
 func (c *Cases) Session(ctx context.Context, agency, id string) (*Session, error) {
 	q := c.db.Read(ctx)
@@ -648,6 +653,7 @@ type SessionFilter struct {
 	Kind           *Kind
 	DispatcherID   *string
 	EndReason      *EndReason
+	Report         *ReportState
 	RequestedSince *time.Time
 	RequestedUntil *time.Time
 }
@@ -678,6 +684,7 @@ func (c *Cases) ListSessions(ctx context.Context, agency string, f SessionFilter
 	s = where(s, "kind = ?", f.Kind)
 	s = where(s, "dispatcher_id = ?", f.DispatcherID)
 	s = where(s, "end_reason = ?", f.EndReason)
+	s = where(s, "report = ?", f.Report)
 	s = where(s, "requested_at >= ?", utc(f.RequestedSince))
 	s = where(s, "requested_at < ?", utc(f.RequestedUntil))
 	var found []*Session

@@ -98,7 +98,10 @@ func TestWhoMayCommand(t *testing.T) {
 				return err
 			},
 			"misdirected": func(a policy.Actor, id string) error {
-				return db.InTx(ctx, func(tx *database.Tx) error { _, err := c.rooms.MarkMisdirected(tx, a, id); return err })
+				return db.InTx(ctx, func(tx *database.Tx) error {
+					_, err := c.rooms.MarkMisdirected(tx, a, id, "+819012345678", "")
+					return err
+				})
 			},
 		}
 		for name, command := range commands {
@@ -209,7 +212,10 @@ func TestEnding(t *testing.T) {
 		over := map[string]int{}
 		c.rooms.OnOver(func(session string) { over[session]++ })
 		misdirect := func(actor policy.Actor, id string) error {
-			return db.InTx(ctx, func(tx *database.Tx) error { _, err := c.rooms.MarkMisdirected(tx, actor, id); return err })
+			return db.InTx(ctx, func(tx *database.Tx) error {
+				_, err := c.rooms.MarkMisdirected(tx, actor, id, "+819012345678", "")
+				return err
+			})
 		}
 
 		for _, reason := range []cases.EndReason{cases.Done, cases.FalseReport, cases.ImproperFilming, cases.Unsafe, cases.Misdirected, cases.OtherReason} {
@@ -289,7 +295,7 @@ func TestEnding(t *testing.T) {
 		t.Run("rolled back: nothing is cut and no key is gone", func(t *testing.T) {
 			s, issued, p := c.connected(t)
 			require.ErrorIs(t, db.InTx(ctx, func(tx *database.Tx) error {
-				if _, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID); err != nil {
+				if _, err := c.rooms.MarkMisdirected(tx, c.dispatcher, s.ID, "+819012345678", ""); err != nil {
 					return err
 				}
 				return errRolledBack

@@ -82,6 +82,15 @@ const (
 	// journal
 	RequestRefused     Type = "REQUEST_REFUSED" // whichever room refused it
 	RefusalsSummarised Type = "REFUSALS_SUMMARISED"
+
+	// requests, messages and codes
+	ReportAcknowledged Type = "REPORT_ACKNOWLEDGED"
+	ReportStopped      Type = "REPORT_STOPPED"
+	DestinationChanged Type = "DESTINATION_CHANGED"
+	CodeRenewed        Type = "CODE_RENEWED"
+	CallerCodeReminded Type = "CALLER_CODE_REMINDED"
+	DeliveryDelivered  Type = "DELIVERY_DELIVERED"
+	SendsAllowed       Type = "SENDS_ALLOWED"
 )
 
 // Types lists every type, as the schema's enum does.
@@ -96,4 +105,5 @@ var Types = []Type{
 	PreviewMade, PreviewImpossible, ViewingOpened, ViewingClosed, MediaPurged, DueKeyDestroyed, PurgeFailed, ClockDoubted, ClockBelieved,
 	LiveStarted, LiveStalled, LiveResumed, LiveEnded, LiveUnrecorded,
 	RequestRefused, RefusalsSummarised,
+	ReportAcknowledged, ReportStopped, DestinationChanged, CodeRenewed, CallerCodeReminded, DeliveryDelivered, SendsAllowed,
 }

@@ -60,6 +60,9 @@ const (
 	ClockDoubted         Reason = "CLOCK_DOUBTED"
 	Unavailable          Reason = "UNAVAILABLE"
 	Internal             Reason = "INTERNAL"
+
+	ReportStopped    Reason = "REPORT_STOPPED"
+	DestinationFixed Reason = "DESTINATION_FIXED"
 )
 
 type row struct {
@@ -92,7 +95,7 @@ var table = map[Reason]row{
 	NumberInvalid:        {Invalid, 0, "日本の携帯電話の番号ではありません。番号を確かめてください。", "This is not a Japanese mobile number. Check the number."},
 	DigitsMismatch:       {Invalid, 0, "下4桁が違います。通報者にもう一度読んでもらってください。", "The last four digits do not match. Ask the caller to read them again."},
 	EmailInvalid:         {Invalid, 0, "メールアドレスの形が正しくありません。", "The e-mail address is not valid."},
-	TooManySends:         {Limited, 0, "同じ宛先へは10分に3回までです。少し待つか、別の方法で送ってください。", "At most 3 messages in 10 minutes to one destination. Wait, or send another way."},
+	TooManySends:         {Limited, 0, "送信の回数が多すぎます（同じ宛先へは10分に3回まで）。少し待つか、運用管理者に追加の許可を求めてください。", "Too many messages (at most 3 in 10 minutes to one destination). Wait, or ask a supervisor to allow more."},
 	SessionEnded:         {Over, 0, "映像通報は終わりました。電話はまだ切らないでください。", "The video report has ended. Please stay on the phone."},
 	SessionNotOpen:       {Conflicting, 0, "この映像通報は、いまその操作ができる段階にありません。", "The video report is not at a stage where this can be done."},
 	CaseClosed:           {Conflicting, 0, "この事案は終わっています。", "This case is closed."},
@@ -124,4 +127,7 @@ var table = map[Reason]row{
 	ClockDoubted:         {Down, 0, "サーバの時計を確かめています。", "The server's clock is in doubt."},
 	Unavailable:          {Down, 0, "いまは受け付けられません。少し待ってもう一度お試しください。", "Not available now. Wait a moment and try again."},
 	Internal:             {InternalFailure, 0, "内部の問題が起きました。", "Internal error."},
+
+	ReportStopped:    {Conflicting, 0, "運用管理者がこの映像通報を差し止めました。送信できません。", "The supervisor has stopped this video report. Nothing can be sent."},
+	DestinationFixed: {Conflicting, 0, "リンクを送った宛先は変えられません。宛先が違うときは「誤送信」としてください。", "A link went to another destination already. If that was wrong, report it as mis-sent."},
 }
