@@ -74,6 +74,10 @@ type Delivery struct {
 	NextAt      time.Time
 	SentAt      *time.Time
 	DeliveredAt *time.Time
+	// SentBy is whoever confirmed the sending; empty for a correction.
+	SentBy string
+	// GatewayID is what the gateway calls the message.
+	GatewayID string
 }
 
 // Message is what a channel sends.
@@ -83,13 +87,16 @@ type Message struct {
 	Key     string
 	Channel ChannelName
 	To      string
+	// Subject stands over an e-mail.
+	Subject string
 	Body    string
 }
 
 // Channel carries messages. Send returns when the carrier has taken the message
-// over, and ErrPermanent (wrapped) when trying again is of no use.
+// over, with what the carrier calls it, if anything; and ErrPermanent (wrapped)
+// when trying again is of no use.
 type Channel interface {
-	Send(ctx context.Context, m Message) error
+	Send(ctx context.Context, m Message) (reference string, err error)
 }
 
 // ErrPermanent says that a message cannot be delivered.
@@ -98,7 +105,7 @@ var ErrPermanent = errors.New("notify: cannot be delivered")
 // Bounds of sending.
 const (
 	sendWindow       = 10 * time.Minute
-	maxPerNumber     = 3   // a case and number in the window
+	maxPerNumber     = 3   // a case and number in the window, and as many more each time that a supervisor allows it
 	maxPerUser       = 30  // a dispatcher in the window
 	maxPerAgency     = 300 // an agency in the window
 	maxAttempts      = 6
@@ -119,6 +126,7 @@ type Notify struct {
 	baseURL func() string
 	log     *slog.Logger
 	wake    chan struct{}
+	told    callbackCounts
 }
 
 // New opens the room. A nil channel fails every message: nothing is configured
@@ -126,7 +134,10 @@ type Notify struct {
 func New(db *database.DB, j *journal.Journal, c *cases.Cases, people *identity.Identity, ch Channel, baseURL func() string, log *slog.Logger) *Notify {
 	n := &Notify{db: db, journal: j, cases: c, people: people, channel: ch, baseURL: baseURL, log: log, wake: make(chan struct{}, 1)}
 	c.OnErase(func(tx *database.Tx, sessionIDs []string) error {
-		return tx.Model(&Delivery{}).Where("session_id IN ?", sessionIDs).Updates(map[string]any{"address": "", "body_sealed": nil}).Error
+		if err := tx.Model(&Allowance{}).Where("session_id IN ?", sessionIDs).Update("reason", "").Error; err != nil {
+			return err
+		}
+		return tx.Model(&Delivery{}).Where("session_id IN ?", sessionIDs).Updates(map[string]any{"address": "", "body_sealed": nil, "gateway_id": ""}).Error
 	})
 	return n
 }
@@ -164,10 +175,8 @@ func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*ca
 		}
 		d := &Delivery{
 			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, LinkID: &issued.Link.ID, Purpose: LinkMessage,
-			Channel: SMS, Address: s.Number, Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
-		}
-		if s.Email != "" {
-			d.Channel, d.Address = Email, s.Email
+			Channel: way(s), Address: address(s), Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
+			SentBy: actor.ID,
 		}
 		if err := n.withinBounds(tx, actor, s, d.Address); err != nil {
 			return err
@@ -206,37 +215,23 @@ func (d *Delivery) entry(actor policy.Actor, s *cases.Session, t journal.Type) j
 	}
 }
 
-// withinBounds refuses message bombs.
-func (n *Notify) withinBounds(tx *database.Tx, actor policy.Actor, s *cases.Session, address string) error {
-	since := tx.Now.Add(-sendWindow)
-	recent := func() *gorm.DB {
-		return tx.Model(&Delivery{}).Where("deliveries.agency_id = ? AND queued_at > ? AND purpose = ?", s.AgencyID, since, LinkMessage)
-	}
-	var toNumber, byUser, byAgency int64
-	inCase := tx.Model(&cases.Session{}).Select("id").Where("case_id = ?", s.CaseID)
-	mine := tx.Model(&cases.Session{}).Select("id").Where("dispatcher_id = ?", actor.ID)
-	if err := recent().Where("address = ? AND session_id IN (?)", address, inCase).Count(&toNumber).Error; err != nil {
-		return err
-	}
-	if err := recent().Where("session_id IN (?)", mine).Count(&byUser).Error; err != nil {
-		return err
-	}
-	if err := recent().Count(&byAgency).Error; err != nil {
-		return err
-	}
-	if toNumber >= maxPerNumber || byUser >= maxPerUser || byAgency >= maxPerAgency {
-		return problem.New(problem.TooManySends)
-	}
-	return nil
-}
-
 // ReportMisdirected is the mis-sent step (第4の3(3)): the link dies, streams are
 // cut, what came in is hidden, a contact task is opened, and whoever got the
 // message is told to ignore it, in one transaction.
 func (n *Notify) ReportMisdirected(ctx context.Context, actor policy.Actor, sessionID string) (*cases.Session, error) {
 	var s *cases.Session
 	err := n.db.InTx(ctx, func(tx *database.Tx) (err error) {
-		if s, err = n.cases.MarkMisdirected(tx, actor, sessionID); err != nil {
+		last, err := lastLink(tx, actor.Agency, sessionID)
+		if err != nil {
+			return err
+		}
+		number, email := "", ""
+		if last != nil && last.Channel == Email {
+			email = last.Address
+		} else if last != nil {
+			number = last.Address
+		}
+		if s, err = n.cases.MarkMisdirected(tx, actor, sessionID, number, email); err != nil {
 			return err
 		}
 		idempotency := s.AgencyID + "/" + s.ID + "/correction"
@@ -244,22 +239,30 @@ func (n *Notify) ReportMisdirected(ctx context.Context, actor policy.Actor, sess
 		if err := tx.Model(&Delivery{}).Where("idempotency = ?", idempotency).Count(&before).Error; err != nil || before > 0 {
 			return err
 		}
-		d := &Delivery{
-			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Purpose: Correction, Channel: SMS, Address: s.Number,
-			Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
-		}
-		if s.Email != "" {
-			d.Channel, d.Address = Email, s.Email
-		}
-		if d.Address == "" {
+		if last == nil || last.Address == "" {
 			return nil // erased already: nobody is left to tell
 		}
-		return n.queue(tx, actor, s, d)
+		return n.queue(tx, actor, s, &Delivery{
+			ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Purpose: Correction, Channel: last.Channel, Address: last.Address,
+			Status: Queued, Idempotency: idempotency, QueuedAt: tx.Now, NextAt: tx.Now,
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report misdirected: %w", err)
 	}
 	return s, nil
+}
+
+// lastLink is the newest message with a link that may have reached somebody:
+// where a mis-sent one went, whatever the session's destination is now.
+func lastLink(tx *database.Tx, agency, sessionID string) (*Delivery, error) {
+	var found []*Delivery
+	err := tx.Where("agency_id = ? AND session_id = ? AND purpose = ? AND status <> ?", agency, sessionID, LinkMessage, Cancelled).
+		Order("queued_at DESC, id DESC").Limit(1).Find(&found).Error
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 // Wake makes Run look for messages now.
@@ -297,7 +300,8 @@ func (n *Notify) Deliver(ctx context.Context) (int, error) {
 			return tried, err
 		}
 		tried++
-		if err := n.settle(ctx, d, n.send(ctx, d)); err != nil {
+		reference, sent := n.send(ctx, d)
+		if err := n.settle(ctx, d, reference, sent); err != nil {
 			return tried, err
 		}
 	}
@@ -331,21 +335,43 @@ const (
 	failNoChannel = "NO_CHANNEL"
 	failRefused   = "REFUSED"
 	failTimeout   = "TIMEOUT"
+	failOnTheWay  = "UNDELIVERED" // by the gateway's callback
 )
 
-var errLinkDead = errors.New("notify: the link is dead")
+var (
+	errLinkDead  = errors.New("notify: the link is dead")
+	errNoChannel = fmt.Errorf("%w: nothing is configured that could carry it", ErrPermanent)
+)
 
-func (n *Notify) send(ctx context.Context, d *Delivery) error {
+func (n *Notify) send(ctx context.Context, d *Delivery) (reference string, err error) {
 	body, err := n.body(ctx, d)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if n.channel == nil {
-		return fmt.Errorf("%w: no channel", ErrPermanent)
+		return "", errNoChannel
+	}
+	m := Message{Key: d.ID, Channel: d.Channel, To: d.Address, Body: body}
+	if d.Channel == Email {
+		if m.Subject, err = n.subject(ctx, d); err != nil {
+			return "", err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	return n.channel.Send(ctx, Message{Key: d.ID, Channel: d.Channel, To: d.Address, Body: body})
+	return n.channel.Send(ctx, m)
+}
+
+func (n *Notify) subject(ctx context.Context, d *Delivery) (string, error) {
+	s, err := n.cases.Session(ctx, d.AgencyID, d.SessionID)
+	if err != nil {
+		return "", err
+	}
+	a, err := n.people.Agency(ctx, d.AgencyID)
+	if err != nil {
+		return "", err
+	}
+	return subject(a, s.Language, d.Purpose), nil
 }
 
 func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
@@ -374,8 +400,8 @@ func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
 	return string(text), nil
 }
 
-// settle writes how an attempt went.
-func (n *Notify) settle(ctx context.Context, d *Delivery, sent error) error {
+// settle writes how an attempt went, unless the gateway's callback was faster.
+func (n *Notify) settle(ctx context.Context, d *Delivery, reference string, sent error) error {
 	if stopping := context.Cause(ctx); stopping != nil {
 		return nil //nolint:nilerr // the claim runs out and the message is tried again
 	}
@@ -384,32 +410,55 @@ func (n *Notify) settle(ctx context.Context, d *Delivery, sent error) error {
 		if err != nil {
 			return err
 		}
+		var now Delivery
+		if err := tx.Lock().Take(&now, "id = ?", d.ID).Error; err != nil {
+			return err
+		}
+		if sent == nil {
+			now.GatewayID, now.SentAt = reference, &tx.Now
+		}
+		if now.Status != Queued {
+			return tx.Model(&now).Select("gateway_id", "sent_at").Updates(&now).Error
+		}
 		what := journal.DeliverySent
 		switch {
 		case sent == nil:
-			d.Status, d.SentAt, d.Failure = Sent, &tx.Now, ""
+			now.Status, now.Failure = Sent, ""
 		case errors.Is(sent, errLinkDead):
-			d.Status, what = Cancelled, journal.DeliveryCancelled
-		case errors.Is(sent, ErrPermanent) || d.Attempts >= maxAttempts:
-			d.Status, d.Failure, what = Failed, failureOf(sent, n.channel == nil), journal.DeliveryFailed
+			now.Status, what = Cancelled, journal.DeliveryCancelled
+		case errors.Is(sent, ErrPermanent) || now.Attempts >= maxAttempts:
+			now.Status, now.Failure, what = Failed, failureOf(sent), journal.DeliveryFailed
 		default:
-			d.NextAt = tx.Now.Add(firstRetry << min(d.Attempts, maxAttempts))
-			return tx.Model(d).Select("next_at").Updates(d).Error
+			now.NextAt = tx.Now.Add(firstRetry << min(now.Attempts, maxAttempts))
+			return tx.Model(&now).Select("next_at").Updates(&now).Error
 		}
-		if err := tx.Model(d).Select("status", "sent_at", "failure").Updates(d).Error; err != nil {
+		if err := tx.Model(&now).Select("status", "sent_at", "failure", "gateway_id").Updates(&now).Error; err != nil {
 			return err
 		}
-		n.journal.Append(tx, d.entry(policy.SystemActor(), s, what))
-		if d.Status == Failed && d.Purpose == LinkMessage {
-			return n.cases.Undelivered(tx, d.SessionID)
+		n.journal.Append(tx, now.entry(policy.SystemActor(), s, what))
+		if now.Status == Failed {
+			return n.undelivered(tx, &now)
 		}
 		return nil
 	})
 }
 
-func failureOf(err error, none bool) string {
+// undelivered tells cases that the caller waits in vain, where the message was
+// the newest with a link.
+func (n *Notify) undelivered(tx *database.Tx, d *Delivery) error {
+	if d.Purpose != LinkMessage {
+		return nil
+	}
+	last, err := lastLink(tx, d.AgencyID, d.SessionID)
+	if err != nil || last == nil || last.ID != d.ID {
+		return err
+	}
+	return n.cases.Undelivered(tx, d.SessionID)
+}
+
+func failureOf(err error) string {
 	switch {
-	case none:
+	case errors.Is(err, errNoChannel):
 		return failNoChannel
 	case errors.Is(err, context.DeadlineExceeded):
 		return failTimeout

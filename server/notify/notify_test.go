@@ -42,15 +42,15 @@ type carrier struct {
 	seen   []notify.Message
 }
 
-func (c *carrier) Send(ctx context.Context, m notify.Message) error {
+func (c *carrier) Send(ctx context.Context, m notify.Message) (string, error) {
 	c.mu.Lock()
 	c.seen = append(c.seen, m)
 	answer := c.answer
 	c.mu.Unlock()
 	if answer == nil {
-		return nil
+		return "", nil
 	}
-	return answer(ctx, m)
+	return "", answer(ctx, m)
 }
 
 func (c *carrier) say(answer func(ctx context.Context, m notify.Message) error) {

@@ -11,7 +11,7 @@ import (
 type Outbox struct{}
 
 // Send accepts every message; its row is the outbox.
-func (Outbox) Send(context.Context, Message) error { return nil }
+func (Outbox) Send(context.Context, Message) (string, error) { return "", nil }
 
 // OutboxEntry is one message as it would have arrived.
 type OutboxEntry struct {
