@@ -62,6 +62,7 @@ type App struct {
 	closing  sync.Once
 	work     sync.WaitGroup // what commits have left to do
 	demo     *Demo
+	gateway  *notify.Gateway // nil: SMS leaves by none
 }
 
 // Option changes what New builds.
@@ -118,8 +119,10 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 		return nil, err
 	}
 	a.Cases = cases.New(a.DB, a.Journal, a.People, a.bearers, a.Keys)
-	if o.channel == nil && c.Demo {
-		o.channel = notify.Outbox{}
+	if o.channel == nil {
+		if o.channel, err = a.channel(); err != nil {
+			return nil, err
+		}
 	}
 	a.Notify = notify.New(a.DB, a.Journal, a.Cases, a.People, o.channel, func() string { return a.URL() }, log)
 	a.Statistics = statistics.New(a.DB)

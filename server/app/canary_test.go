@@ -44,9 +44,9 @@ type chatty struct {
 	failed atomic.Bool
 }
 
-func (c *chatty) Send(ctx context.Context, m notify.Message) error {
+func (c *chatty) Send(ctx context.Context, m notify.Message) (string, error) {
 	if !c.failed.Swap(true) {
-		return fmt.Errorf("gateway: cannot send %q to %s", m.Body, m.To)
+		return "", fmt.Errorf("gateway: cannot send %q to %s", m.Body, m.To)
 	}
 	return c.postbox.Send(ctx, m)
 }

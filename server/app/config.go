@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"genba/server/notify"
 )
 
 // Config is how one installation runs. Each setting comes from a flag, else
@@ -48,6 +50,11 @@ type Config struct {
 	DemoAgency, DemoAgencyEn string
 	// Dev allows introspection and GraphiQL at /graphiql.
 	Dev bool
+	// SMSGateway is a TOML file that says how an HTTP SMS gateway is spoken to
+	// (docs/messages.md).
+	SMSGateway string
+	// SMTP is how e-mail leaves.
+	SMTP notify.SMTPOptions
 }
 
 // setting is one line of the table that all sources are read by.
@@ -73,6 +80,12 @@ func (c *Config) settings() []setting {
 		{"demo-agency", "福島県警察", "Japanese name of the agency that --demo makes", &c.DemoAgency, nil},
 		{"demo-agency-en", "Fukushima Prefectural Police", "English name of the agency that --demo makes", &c.DemoAgencyEn, nil},
 		{"dev", "", "allow introspection, and GraphiQL at /graphiql", nil, &c.Dev},
+		{"sms-gateway", "", "TOML file that says how the SMS gateway is spoken to (docs/messages.md)", &c.SMSGateway, nil},
+		{"smtp-server", "", "HOST:PORT that e-mail leaves by", &c.SMTP.Server, nil},
+		{"smtp-from", "", "sender of e-mail, as police@report.example.jp", &c.SMTP.From, nil},
+		{"smtp-user", "", "user of the mail server", &c.SMTP.User, nil},
+		{"smtp-password-file", "", "file with that user's password", &c.SMTP.PasswordFile, nil},
+		{"smtp-tls", "", "starttls, tls, or none for a server on this machine (default: starttls)", &c.SMTP.TLS, nil},
 	}
 }
 
@@ -227,10 +240,16 @@ func (c *Config) complete() (faults []error) {
 			fault("public-url: phones open their camera on https only; http is for localhost")
 		default:
 			c.PublicURL = u.Scheme + "://" + u.Host
+			if room := notify.MaxLink - len("/v#") - linkSecret; len(c.PublicURL) > room {
+				fault("public-url: is longer than %d characters, and a link of it would not fit into a message", room)
+			}
 		}
 	}
 	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
 		fault("database: must be a postgres:// URL")
+	}
+	if _, err := c.channels(); err != nil {
+		faults = append(faults, err)
 	}
 	if c.Demo && (c.DemoAgency == "" || c.DemoAgencyEn == "") {
 		fault("demo-agency, demo-agency-en: both need a name")

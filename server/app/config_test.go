@@ -65,7 +65,7 @@ func TestConfigSources(t *testing.T) {
 		var usage strings.Builder
 		_, _, err := app.LoadConfig([]string{"-h"}, nil, &usage)
 		require.True(t, errors.Is(err, flag.ErrHelp))
-		for _, name := range []string{"data", "keys", "listen", "public-url", "tls-cert", "tls-key", "trusted-proxy", "media", "media-address", "database", "demo", "dev", "config"} {
+		for _, name := range []string{"data", "keys", "listen", "public-url", "tls-cert", "tls-key", "trusted-proxy", "media", "media-address", "database", "demo", "dev", "config", "sms-gateway", "smtp-server", "smtp-from", "smtp-user", "smtp-password-file", "smtp-tls"} {
 			require.Contains(t, usage.String(), "-"+name)
 		}
 	})
@@ -83,30 +83,35 @@ func TestConfigFaults(t *testing.T) {
 		file      []string
 		want      []string
 	}{
-		"unknown flag":           {args: []string{"--dta", "x"}, want: []string{"dta"}},
-		"unknown in environment": {env: []string{"GENBA_DTA=x"}, want: []string{"GENBA_DTA: no such setting"}},
-		"unknown in file":        {file: []string{`dta = "x"`}, want: []string{"dta: no such setting"}},
-		"file names a file":      {file: []string{`config = "x"`}, want: []string{"config: no such setting"}},
-		"file with a table":      {file: []string{"[data]", `a = 1`}, want: []string{"data must be text"}},
-		"file is no TOML":        {file: []string{"data ="}, want: []string{"configuration file"}},
-		"file is missing":        {args: []string{"--config", "/nowhere/genba.toml"}, want: []string{"configuration file"}},
-		"neither true nor false": {env: []string{"GENBA_DEMO=perhaps"}, want: []string{`demo: "perhaps" is neither true nor false`}},
-		"all interfaces":         {args: []string{"--listen", ":8080"}, want: []string{"not a loopback address"}},
-		"outside address":        {args: []string{"--listen", "192.0.2.1:80"}, want: []string{"not a loopback address"}},
-		"a name is not loopback": {args: []string{"--listen", "example.jp:80"}, want: []string{"not a loopback address"}},
-		"no port":                {args: []string{"--listen", "localhost"}, want: []string{"listen: \"localhost\" is not HOST:PORT"}},
-		"no media port":          {args: []string{"--media", "8189"}, want: []string{"media: \"8189\" is not HOST:PORT"}},
-		"media name":             {args: []string{"--media-address", "phone.example.jp"}, want: []string{"not an IP address"}},
-		"half of TLS":            {args: []string{"--tls-cert", "c.pem"}, want: []string{"both or neither"}},
-		"proxy":                  {args: []string{"--trusted-proxy", "gate"}, want: []string{"trusted-proxy"}},
-		"plain http outside":     {args: []string{"--public-url", "http://report.example.jp"}, want: []string{"https only"}},
-		"address with a path":    {args: []string{"--public-url", "https://report.example.jp/v"}, want: []string{"must be a scheme and a host"}},
-		"address with a person":  {args: []string{"--public-url", "https://a@report.example.jp"}, want: []string{"must be a scheme and a host"}},
-		"another database":       {args: []string{"--database", "mysql://x"}, want: []string{"postgres:// URL"}},
-		"keys inside data":       {args: []string{"--data", "d", "--keys", "d/keys"}, want: []string{"outside the data folder"}},
-		"keys are data":          {args: []string{"--data", "d", "--keys", "./x/../d"}, want: []string{"outside the data folder"}},
-		"data inside keys":       {args: []string{"--data", "k/data", "--keys", "k"}, want: []string{"outside the data folder"}},
-		"nameless demo":          {args: []string{"--demo", "--demo-agency", ""}, want: []string{"both need a name"}},
+		"unknown flag":                   {args: []string{"--dta", "x"}, want: []string{"dta"}},
+		"unknown in environment":         {env: []string{"GENBA_DTA=x"}, want: []string{"GENBA_DTA: no such setting"}},
+		"unknown in file":                {file: []string{`dta = "x"`}, want: []string{"dta: no such setting"}},
+		"file names a file":              {file: []string{`config = "x"`}, want: []string{"config: no such setting"}},
+		"file with a table":              {file: []string{"[data]", `a = 1`}, want: []string{"data must be text"}},
+		"file is no TOML":                {file: []string{"data ="}, want: []string{"configuration file"}},
+		"file is missing":                {args: []string{"--config", "/nowhere/genba.toml"}, want: []string{"configuration file"}},
+		"neither true nor false":         {env: []string{"GENBA_DEMO=perhaps"}, want: []string{`demo: "perhaps" is neither true nor false`}},
+		"all interfaces":                 {args: []string{"--listen", ":8080"}, want: []string{"not a loopback address"}},
+		"outside address":                {args: []string{"--listen", "192.0.2.1:80"}, want: []string{"not a loopback address"}},
+		"a name is not loopback":         {args: []string{"--listen", "example.jp:80"}, want: []string{"not a loopback address"}},
+		"no port":                        {args: []string{"--listen", "localhost"}, want: []string{"listen: \"localhost\" is not HOST:PORT"}},
+		"no media port":                  {args: []string{"--media", "8189"}, want: []string{"media: \"8189\" is not HOST:PORT"}},
+		"media name":                     {args: []string{"--media-address", "phone.example.jp"}, want: []string{"not an IP address"}},
+		"half of TLS":                    {args: []string{"--tls-cert", "c.pem"}, want: []string{"both or neither"}},
+		"proxy":                          {args: []string{"--trusted-proxy", "gate"}, want: []string{"trusted-proxy"}},
+		"plain http outside":             {args: []string{"--public-url", "http://report.example.jp"}, want: []string{"https only"}},
+		"address with a path":            {args: []string{"--public-url", "https://report.example.jp/v"}, want: []string{"must be a scheme and a host"}},
+		"address with a person":          {args: []string{"--public-url", "https://a@report.example.jp"}, want: []string{"must be a scheme and a host"}},
+		"another database":               {args: []string{"--database", "mysql://x"}, want: []string{"postgres:// URL"}},
+		"keys inside data":               {args: []string{"--data", "d", "--keys", "d/keys"}, want: []string{"outside the data folder"}},
+		"keys are data":                  {args: []string{"--data", "d", "--keys", "./x/../d"}, want: []string{"outside the data folder"}},
+		"data inside keys":               {args: []string{"--data", "k/data", "--keys", "k"}, want: []string{"outside the data folder"}},
+		"address too long for a message": {args: []string{"--public-url", "https://" + strings.Repeat("a", 60) + ".example.jp"}, want: []string{"would not fit into a message"}},
+		"gateway is not there":           {args: []string{"--sms-gateway", "/nowhere.toml"}, want: []string{"sms-gateway"}},
+		"half of a mail server":          {args: []string{"--smtp-from", "a@example.jp"}, want: []string{"smtp-server: is missing"}},
+		"mail server unencrypted":        {args: []string{"--smtp-server", "mail.example.jp:25", "--smtp-from", "a@example.jp", "--smtp-tls", "none"}, want: []string{"for a server on this machine"}},
+		"demo that sends":                {args: []string{"--demo", "--smtp-server", "localhost:25", "--smtp-from", "a@example.jp"}, want: []string{"--demo sends nothing"}},
+		"nameless demo":                  {args: []string{"--demo", "--demo-agency", ""}, want: []string{"both need a name"}},
 		"all at once": {
 			args: []string{"--listen", "nowhere", "--media", "nowhere", "--keys", "d/k", "--data", "d", "--tls-key", "k.pem", "--database", "x"},
 			env:  []string{"GENBA_DTA=x", "GENBA_DEV=perhaps"}, file: []string{`other = 1`},

@@ -121,11 +121,11 @@ type postbox struct {
 	messages []notify.Message
 }
 
-func (p *postbox) Send(_ context.Context, m notify.Message) error {
+func (p *postbox) Send(_ context.Context, m notify.Message) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.messages = append(p.messages, m)
-	return nil
+	return "", nil
 }
 
 func (p *postbox) all() []notify.Message {

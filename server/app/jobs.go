@@ -30,6 +30,7 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("close viewings", tendEvery, a.Evidence.CloseExpired),
 		a.every("summarise refusals", tendEvery, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
 		a.every("sweep link keys", keysEvery, a.Cases.SweepLinkKeys),
+		a.every("remind of access codes", tendEvery, func(ctx context.Context) error { _, err := a.People.RemindCallerCodes(ctx); return err }),
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"genba/server/evidence"
+	"genba/server/notify"
 	"genba/server/problem"
 )
 
@@ -38,6 +39,7 @@ var web embed.FS
 //	/media/{id}            previews and video, with a grant of openMedia, Range
 //	/whip/{session}        WHIP (RFC 9725), with a bearer of publish
 //	/whep/{session}        WHEP, with a bearer of watch
+//	/callbacks/sms         what became of an SMS, signed by the gateway (docs/messages.md)
 //	/healthz, /readyz      the process lives; it can work
 //	/metrics               Prometheus, for this machine only
 //	/graphiql              GraphiQL, with --dev only
@@ -60,6 +62,9 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.metrics())
+	if a.gateway != nil && a.gateway.TellsDeliveries() {
+		mux.Handle("POST "+notify.CallbackPath, a.Notify.Callback(a.gateway, writeProblem))
+	}
 	if a.Config.Demo {
 		mux.Handle("GET /outbox", a.page(pages, "console.html"))
 		mux.HandleFunc("GET /outbox.json", a.outbox)
@@ -95,6 +100,11 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 func (a *App) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for what := range a.Notify.CallbackCounts() {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "genba_sms_callbacks_total", Help: "What SMS gateways told of messages, by what was made of it.", ConstLabels: prometheus.Labels{"result": what},
+		}, func() float64 { return float64(a.Notify.CallbackCounts()[what]) }))
+	}
 	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if !loopback(hostOf(req.RemoteAddr)) || req.Header.Get("X-Forwarded-For") != "" {
