@@ -231,6 +231,15 @@ func taskNumber(ctx context.Context, t *cases.ContactTask, s *cases.Session) *mo
 	return &model.PhoneNumber{E164: t.Number, Groups: cases.Groups(t.Number), Whole: true}
 }
 
+// taskEmail is the address that a contact task still has to write to, as
+// taskNumber is.
+func taskEmail(ctx context.Context, t *cases.ContactTask, s *cases.Session) *string {
+	if t.DoneAt != nil || s == nil || !s.MayCommand(actorOf(ctx)) {
+		return nil
+	}
+	return textOrNil(t.Email)
+}
+
 func shownEmail(ctx context.Context, s *cases.Session) *string {
 	if s.State.Over() || !s.MayCommand(actorOf(ctx)) {
 		return nil

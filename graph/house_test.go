@@ -108,11 +108,11 @@ type carrier struct {
 	sent []notify.Message
 }
 
-func (c *carrier) Send(_ context.Context, m notify.Message) error {
+func (c *carrier) Send(_ context.Context, m notify.Message) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent = append(c.sent, m)
-	return nil
+	return "", nil
 }
 
 // last is the newest message to an address.

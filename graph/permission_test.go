@@ -465,6 +465,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.console(v)
 				y.callers(v)
 				y.endings(v)
+				y.messages(v)
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

@@ -397,6 +397,52 @@ func (ec *executionContext) fieldContext_Link_code(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Link", field, true, true, "String")
 }
 
+func (ec *executionContext) _Link_codeExpiresAt(ctx context.Context, field graphql.CollectedField, obj *cases.Link) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Link_codeExpiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CodeExpiresAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Link_codeExpiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Link", field, true, false, "Time")
+}
+
+func (ec *executionContext) _Link_codeTriesLeft(ctx context.Context, field graphql.CollectedField, obj *cases.Link) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Link_codeTriesLeft(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CodeTriesLeft(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Link_codeTriesLeft(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Link", field, true, false, "Int")
+}
+
 func (ec *executionContext) _LinkTerms_agency(ctx context.Context, field graphql.CollectedField, obj *cases.LinkTerms) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1417,6 +1463,16 @@ func (ec *executionContext) _Link(ctx context.Context, sel ast.SelectionSet, obj
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Link_code(ctx, field, obj)
 				})
+		case "codeExpiresAt":
+			out.Values[i] = ec._Link_codeExpiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "codeTriesLeft":
+			out.Values[i] = ec._Link_codeTriesLeft(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -25,6 +25,8 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	AdvanceReport() AdvanceReportResolver
+	CallerCode() CallerCodeResolver
 	CaptureMetadata() CaptureMetadataResolver
 	Case() CaseResolver
 	Consent() ConsentResolver
@@ -44,11 +46,34 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AdvanceReport struct {
+		AnsweredAt func(childComplexity int) int
+		AnsweredBy func(childComplexity int) int
+		Late       func(childComplexity int) int
+		LateReason func(childComplexity int) int
+		Reason     func(childComplexity int) int
+		ReportedAt func(childComplexity int) int
+		State      func(childComplexity int) int
+	}
+
 	AgencyName struct {
 		Code   func(childComplexity int) int
 		ID     func(childComplexity int) int
 		NameEn func(childComplexity int) int
 		NameJa func(childComplexity int) int
+	}
+
+	CallerCode struct {
+		Applied  func(childComplexity int) int
+		Due      func(childComplexity int) int
+		Reason   func(childComplexity int) int
+		RemindAt func(childComplexity int) int
+		SetAt    func(childComplexity int) int
+		SetBy    func(childComplexity int) int
+	}
+
+	CallerCodePayload struct {
+		CallerCode func(childComplexity int) int
 	}
 
 	CaptureMetadata struct {
@@ -125,6 +150,7 @@ type ComplexityRoot struct {
 
 	ContactTask struct {
 		DoneAt   func(childComplexity int) int
+		Email    func(childComplexity int) int
 		ID       func(childComplexity int) int
 		Number   func(childComplexity int) int
 		OpenedAt func(childComplexity int) int
@@ -200,15 +226,17 @@ type ComplexityRoot struct {
 	}
 
 	Link struct {
-		Code      func(childComplexity int) int
-		DiedAt    func(childComplexity int) int
-		ExpiresAt func(childComplexity int) int
-		ID        func(childComplexity int) int
-		IssuedAt  func(childComplexity int) int
-		Proof     func(childComplexity int) int
-		State     func(childComplexity int) int
-		Used      func(childComplexity int) int
-		Uses      func(childComplexity int) int
+		Code          func(childComplexity int) int
+		CodeExpiresAt func(childComplexity int) int
+		CodeTriesLeft func(childComplexity int) int
+		DiedAt        func(childComplexity int) int
+		ExpiresAt     func(childComplexity int) int
+		ID            func(childComplexity int) int
+		IssuedAt      func(childComplexity int) int
+		Proof         func(childComplexity int) int
+		State         func(childComplexity int) int
+		Used          func(childComplexity int) int
+		Uses          func(childComplexity int) int
 	}
 
 	LinkTerms struct {
@@ -274,9 +302,12 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AcknowledgeReport func(childComplexity int, input model.AcknowledgeReportInput) int
 		AdmitPhone        func(childComplexity int, input model.AdmitPhoneInput) int
+		AllowSends        func(childComplexity int, input model.AllowSendsInput) int
 		AskMode           func(childComplexity int, input model.AskModeInput) int
 		BeginUpload       func(childComplexity int, input model.BeginUploadInput) int
+		ChangeDestination func(childComplexity int, input model.ChangeDestinationInput) int
 		CloseContactTask  func(childComplexity int, input model.CloseContactTaskInput) int
 		ConfirmClock      func(childComplexity int) int
 		ConfirmSend       func(childComplexity int, input model.ConfirmSendInput) int
@@ -288,7 +319,9 @@ type ComplexityRoot struct {
 		OpenLink          func(childComplexity int, input model.OpenLinkInput) int
 		OpenMedia         func(childComplexity int, input model.OpenMediaInput) int
 		Publish           func(childComplexity int) int
+		RenewCode         func(childComplexity int, input model.RenewCodeInput) int
 		ReportFirstFrame  func(childComplexity int, input model.ReportFirstFrameInput) int
+		ReportLate        func(childComplexity int, input model.ReportLateInput) int
 		ReportMisdirected func(childComplexity int, input model.ReportMisdirectedInput) int
 		ReportMismatch    func(childComplexity int, input model.ReportMismatchInput) int
 		ReportPosition    func(childComplexity int, input model.ReportPositionInput) int
@@ -296,8 +329,10 @@ type ComplexityRoot struct {
 		RequestVideo      func(childComplexity int, input model.RequestVideoInput) int
 		Resume            func(childComplexity int, input model.ResumeInput) int
 		RevokeLink        func(childComplexity int, input model.RevokeLinkInput) int
+		SetCallerCode     func(childComplexity int, input model.SetCallerCodeInput) int
 		SignIn            func(childComplexity int, input model.SignInInput) int
 		SignOut           func(childComplexity int) int
+		StopReport        func(childComplexity int, input model.StopReportInput) int
 		StopSending       func(childComplexity int) int
 		TakeSnapshot      func(childComplexity int, input model.TakeSnapshotInput) int
 		UpdateCase        func(childComplexity int, input model.UpdateCaseInput) int
@@ -406,6 +441,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		CallerCode func(childComplexity int) int
 		Case       func(childComplexity int, id string) int
 		Cases      func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
 		Journal    func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
@@ -430,50 +466,52 @@ type ComplexityRoot struct {
 	}
 
 	Session struct {
-		Arriving     func(childComplexity int) int
-		Asked        func(childComplexity int) int
-		Case         func(childComplexity int) int
-		ChangedAt    func(childComplexity int) int
-		Checks       func(childComplexity int) int
-		CodeOkAt     func(childComplexity int) int
-		ConnectedAt  func(childComplexity int) int
-		ConsentedAt  func(childComplexity int) int
-		Consents     func(childComplexity int) int
-		ContactTasks func(childComplexity int) int
-		Counts       func(childComplexity int) int
-		Cursor       func(childComplexity int) int
-		Deliveries   func(childComplexity int) int
-		Dispatcher   func(childComplexity int) int
-		Email        func(childComplexity int) int
-		EndReason    func(childComplexity int) int
-		EndedAt      func(childComplexity int) int
-		ExpiredAt    func(childComplexity int) int
-		FailedAt     func(childComplexity int) int
-		FirstFrameAt func(childComplexity int) int
-		ID           func(childComplexity int) int
-		Kind         func(childComplexity int) int
-		Language     func(childComplexity int) int
-		LastPosition func(childComplexity int) int
-		LateReason   func(childComplexity int) int
-		Link         func(childComplexity int) int
-		LinkSentAt   func(childComplexity int) int
-		Links        func(childComplexity int) int
-		Live         func(childComplexity int) int
-		Media        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
-		Misdirected  func(childComplexity int) int
-		Need         func(childComplexity int) int
-		Number       func(childComplexity int) int
-		OpenedAt     func(childComplexity int) int
-		Phones       func(childComplexity int) int
-		Positions    func(childComplexity int, first *int, after *string) int
-		RequestedAt  func(childComplexity int) int
-		RevokedAt    func(childComplexity int) int
-		Stages       func(childComplexity int) int
-		Stall        func(childComplexity int) int
-		StalledAt    func(childComplexity int) int
-		State        func(childComplexity int) int
-		Timeline     func(childComplexity int, first *int, after *string, sort *model.JournalSort) int
-		Viewings     func(childComplexity int, first *int, after *string) int
+		Arriving         func(childComplexity int) int
+		Asked            func(childComplexity int) int
+		Case             func(childComplexity int) int
+		ChangedAt        func(childComplexity int) int
+		Checks           func(childComplexity int) int
+		CodeOkAt         func(childComplexity int) int
+		ConnectedAt      func(childComplexity int) int
+		ConsentedAt      func(childComplexity int) int
+		Consents         func(childComplexity int) int
+		ContactTasks     func(childComplexity int) int
+		Counts           func(childComplexity int) int
+		Cursor           func(childComplexity int) int
+		Deliveries       func(childComplexity int) int
+		Dispatcher       func(childComplexity int) int
+		Email            func(childComplexity int) int
+		EndReason        func(childComplexity int) int
+		EndedAt          func(childComplexity int) int
+		ExpiredAt        func(childComplexity int) int
+		FailedAt         func(childComplexity int) int
+		FirstFrameAt     func(childComplexity int) int
+		ID               func(childComplexity int) int
+		Kind             func(childComplexity int) int
+		Language         func(childComplexity int) int
+		LastPosition     func(childComplexity int) int
+		LateReason       func(childComplexity int) int
+		Link             func(childComplexity int) int
+		LinkSentAt       func(childComplexity int) int
+		Links            func(childComplexity int) int
+		Live             func(childComplexity int) int
+		LocationDeniedAt func(childComplexity int) int
+		Media            func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		Misdirected      func(childComplexity int) int
+		Need             func(childComplexity int) int
+		Number           func(childComplexity int) int
+		OpenedAt         func(childComplexity int) int
+		Phones           func(childComplexity int) int
+		Positions        func(childComplexity int, first *int, after *string) int
+		Report           func(childComplexity int) int
+		RequestedAt      func(childComplexity int) int
+		RevokedAt        func(childComplexity int) int
+		Stages           func(childComplexity int) int
+		Stall            func(childComplexity int) int
+		StalledAt        func(childComplexity int) int
+		State            func(childComplexity int) int
+		Timeline         func(childComplexity int, first *int, after *string, sort *model.JournalSort) int
+		Viewings         func(childComplexity int, first *int, after *string) int
 	}
 
 	SessionConnection struct {
@@ -625,6 +663,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	_ = ec
 	switch typeName + "." + field {
 
+	case "AdvanceReport.answeredAt":
+		if e.ComplexityRoot.AdvanceReport.AnsweredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.AnsweredAt(childComplexity), true
+	case "AdvanceReport.answeredBy":
+		if e.ComplexityRoot.AdvanceReport.AnsweredBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.AnsweredBy(childComplexity), true
+	case "AdvanceReport.late":
+		if e.ComplexityRoot.AdvanceReport.Late == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.Late(childComplexity), true
+	case "AdvanceReport.lateReason":
+		if e.ComplexityRoot.AdvanceReport.LateReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.LateReason(childComplexity), true
+	case "AdvanceReport.reason":
+		if e.ComplexityRoot.AdvanceReport.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.Reason(childComplexity), true
+	case "AdvanceReport.reportedAt":
+		if e.ComplexityRoot.AdvanceReport.ReportedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.ReportedAt(childComplexity), true
+	case "AdvanceReport.state":
+		if e.ComplexityRoot.AdvanceReport.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdvanceReport.State(childComplexity), true
+
 	case "AgencyName.code":
 		if e.ComplexityRoot.AgencyName.Code == nil {
 			break
@@ -649,6 +730,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AgencyName.NameJa(childComplexity), true
+
+	case "CallerCode.applied":
+		if e.ComplexityRoot.CallerCode.Applied == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.Applied(childComplexity), true
+	case "CallerCode.due":
+		if e.ComplexityRoot.CallerCode.Due == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.Due(childComplexity), true
+	case "CallerCode.reason":
+		if e.ComplexityRoot.CallerCode.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.Reason(childComplexity), true
+	case "CallerCode.remindAt":
+		if e.ComplexityRoot.CallerCode.RemindAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.RemindAt(childComplexity), true
+	case "CallerCode.setAt":
+		if e.ComplexityRoot.CallerCode.SetAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.SetAt(childComplexity), true
+	case "CallerCode.setBy":
+		if e.ComplexityRoot.CallerCode.SetBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCode.SetBy(childComplexity), true
+
+	case "CallerCodePayload.callerCode":
+		if e.ComplexityRoot.CallerCodePayload.CallerCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallerCodePayload.CallerCode(childComplexity), true
 
 	case "CaptureMetadata.device":
 		if e.ComplexityRoot.CaptureMetadata.Device == nil {
@@ -945,6 +1070,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ContactTask.DoneAt(childComplexity), true
+	case "ContactTask.email":
+		if e.ComplexityRoot.ContactTask.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.Email(childComplexity), true
 	case "ContactTask.id":
 		if e.ComplexityRoot.ContactTask.ID == nil {
 			break
@@ -1214,6 +1345,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Link.Code(childComplexity), true
+	case "Link.codeExpiresAt":
+		if e.ComplexityRoot.Link.CodeExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Link.CodeExpiresAt(childComplexity), true
+	case "Link.codeTriesLeft":
+		if e.ComplexityRoot.Link.CodeTriesLeft == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Link.CodeTriesLeft(childComplexity), true
 	case "Link.diedAt":
 		if e.ComplexityRoot.Link.DiedAt == nil {
 			break
@@ -1533,6 +1676,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MediaFileEdge.Node(childComplexity), true
 
+	case "Mutation.acknowledgeReport":
+		if e.ComplexityRoot.Mutation.AcknowledgeReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acknowledgeReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcknowledgeReport(childComplexity, args["input"].(model.AcknowledgeReportInput)), true
 	case "Mutation.admitPhone":
 		if e.ComplexityRoot.Mutation.AdmitPhone == nil {
 			break
@@ -1544,6 +1698,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AdmitPhone(childComplexity, args["input"].(model.AdmitPhoneInput)), true
+	case "Mutation.allowSends":
+		if e.ComplexityRoot.Mutation.AllowSends == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_allowSends_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AllowSends(childComplexity, args["input"].(model.AllowSendsInput)), true
 	case "Mutation.askMode":
 		if e.ComplexityRoot.Mutation.AskMode == nil {
 			break
@@ -1566,6 +1731,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginUpload(childComplexity, args["input"].(model.BeginUploadInput)), true
+	case "Mutation.changeDestination":
+		if e.ComplexityRoot.Mutation.ChangeDestination == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changeDestination_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangeDestination(childComplexity, args["input"].(model.ChangeDestinationInput)), true
 	case "Mutation.closeContactTask":
 		if e.ComplexityRoot.Mutation.CloseContactTask == nil {
 			break
@@ -1677,6 +1853,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Publish(childComplexity), true
+	case "Mutation.renewCode":
+		if e.ComplexityRoot.Mutation.RenewCode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_renewCode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RenewCode(childComplexity, args["input"].(model.RenewCodeInput)), true
 	case "Mutation.reportFirstFrame":
 		if e.ComplexityRoot.Mutation.ReportFirstFrame == nil {
 			break
@@ -1688,6 +1875,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportFirstFrame(childComplexity, args["input"].(model.ReportFirstFrameInput)), true
+	case "Mutation.reportLate":
+		if e.ComplexityRoot.Mutation.ReportLate == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reportLate_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReportLate(childComplexity, args["input"].(model.ReportLateInput)), true
 	case "Mutation.reportMisdirected":
 		if e.ComplexityRoot.Mutation.ReportMisdirected == nil {
 			break
@@ -1765,6 +1963,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeLink(childComplexity, args["input"].(model.RevokeLinkInput)), true
+	case "Mutation.setCallerCode":
+		if e.ComplexityRoot.Mutation.SetCallerCode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setCallerCode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetCallerCode(childComplexity, args["input"].(model.SetCallerCodeInput)), true
 	case "Mutation.signIn":
 		if e.ComplexityRoot.Mutation.SignIn == nil {
 			break
@@ -1782,6 +1991,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignOut(childComplexity), true
+	case "Mutation.stopReport":
+		if e.ComplexityRoot.Mutation.StopReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_stopReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StopReport(childComplexity, args["input"].(model.StopReportInput)), true
 	case "Mutation.stopSending":
 		if e.ComplexityRoot.Mutation.StopSending == nil {
 			break
@@ -2190,6 +2410,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PublishPayload.URL(childComplexity), true
 
+	case "Query.callerCode":
+		if e.ComplexityRoot.Query.CallerCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.CallerCode(childComplexity), true
 	case "Query.case":
 		if e.ComplexityRoot.Query.Case == nil {
 			break
@@ -2508,6 +2734,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Live(childComplexity), true
+	case "Session.locationDeniedAt":
+		if e.ComplexityRoot.Session.LocationDeniedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.LocationDeniedAt(childComplexity), true
 	case "Session.media":
 		if e.ComplexityRoot.Session.Media == nil {
 			break
@@ -2560,6 +2792,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Positions(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Session.report":
+		if e.ComplexityRoot.Session.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Report(childComplexity), true
 	case "Session.requestedAt":
 		if e.ComplexityRoot.Session.RequestedAt == nil {
 			break
@@ -3102,10 +3340,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcknowledgeReportInput", ec.unmarshalInputAcknowledgeReportInput),
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
+			graphql.NewInputUnmarshaler("AllowSendsInput", ec.unmarshalInputAllowSendsInput),
 			graphql.NewInputUnmarshaler("AskModeInput", ec.unmarshalInputAskModeInput),
 			graphql.NewInputUnmarshaler("BeginUploadInput", ec.unmarshalInputBeginUploadInput),
 			graphql.NewInputUnmarshaler("CaseFilter", ec.unmarshalInputCaseFilter),
+			graphql.NewInputUnmarshaler("ChangeDestinationInput", ec.unmarshalInputChangeDestinationInput),
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
@@ -3118,7 +3359,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OpenCaseInput", ec.unmarshalInputOpenCaseInput),
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
+			graphql.NewInputUnmarshaler("RenewCodeInput", ec.unmarshalInputRenewCodeInput),
 			graphql.NewInputUnmarshaler("ReportFirstFrameInput", ec.unmarshalInputReportFirstFrameInput),
+			graphql.NewInputUnmarshaler("ReportLateInput", ec.unmarshalInputReportLateInput),
 			graphql.NewInputUnmarshaler("ReportMisdirectedInput", ec.unmarshalInputReportMisdirectedInput),
 			graphql.NewInputUnmarshaler("ReportMismatchInput", ec.unmarshalInputReportMismatchInput),
 			graphql.NewInputUnmarshaler("ReportPositionInput", ec.unmarshalInputReportPositionInput),
@@ -3127,7 +3370,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
 			graphql.NewInputUnmarshaler("SessionFilter", ec.unmarshalInputSessionFilter),
+			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("StopReportInput", ec.unmarshalInputStopReportInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
@@ -3489,6 +3734,62 @@ type CaseBoardEvent @can(object: CASE, action: READ) {
   cases: [Case!]!
   "Cases that left."
   removed: [ID!]!
+}
+`, BuiltIn: false},
+	{Name: "../schema/code.graphqls", Input: `extend type Link {
+  "When the access code runs out; null where none applies."
+  codeExpiresAt: Time
+  "How many wrong codes it still forgives."
+  codeTriesLeft: Int!
+}
+
+"Whether callers enter an access code, and why (第5の1(2))."
+type CallerCode @can(object: SETTINGS, action: READ) {
+  applied: Boolean!
+  reason: String! @can(object: SETTINGS, action: READ)
+  "The manager who decided; null where nobody ever did."
+  setBy: User
+  setAt: Time!
+  "When the manager is asked whether it is still needed."
+  remindAt: Time
+  "That time has come: the manager is to decide anew."
+  due: Boolean!
+}
+
+extend type Query {
+  "Whether callers of the own agency enter an access code (第5の1(2))."
+  callerCode: CallerCode! @can(object: SETTINGS, action: READ)
+}
+
+"The manager's decision on callers' access codes."
+input SetCallerCodeInput {
+  applied: Boolean!
+  "At most 500 characters."
+  reason: String!
+  "When to be asked again, at most a year ahead; a day from now where it is left out."
+  remindAt: Time
+}
+
+"How callers' access codes stand now."
+type CallerCodePayload @can(object: SETTINGS, action: READ) {
+  callerCode: CallerCode!
+}
+
+"The video report whose link gets a new access code."
+input RenewCodeInput {
+  sessionID: ID!
+}
+
+extend type Mutation {
+  "Applies the access code to callers, or lifts it (第5の1(2)); nobody but a manager does, and nothing does by itself. REASON_MISSING, BAD_INPUT."
+  setCallerCode(input: SetCallerCodeInput!): CallerCodePayload! @can(object: SETTINGS, action: UPDATE)
+  "A new access code, good for ten minutes; the one before is no longer right. SESSION_NOT_OPEN where none applies."
+  renewCode(input: RenewCodeInput!): SessionPayload! @can(object: SESSION, action: SEND)
+}
+
+extend enum JournalType {
+  CODE_RENEWED
+  CALLER_CODE_REMINDED
 }
 `, BuiltIn: false},
 	{Name: "../schema/delivery.graphqls", Input: `"What a message is for."
@@ -4030,6 +4331,114 @@ input TakeSnapshotInput {
   sourceID: ID
   "In bytes, of the JPEG that will be uploaded."
   size: Int64!
+}
+`, BuiltIn: false},
+	{Name: "../schema/message.graphqls", Input: `extend type Session {
+  "When the caller's phone said that it may not tell where it is; null once it does. It keeps nothing else from being sent."
+  locationDeniedAt: Time
+}
+
+extend type ContactTask {
+  "The address that the link went to, where it went by e-mail; null as number is."
+  email: String @can(object: NUMBER, action: READ)
+}
+
+"Where the next link of a video report shall go."
+input ChangeDestinationInput {
+  sessionID: ID!
+  "As typed; left out, the number stays as it is."
+  number: String
+  "The number that the telephone system notified; a difference is shown."
+  notifiedNumber: String
+  "Only where SMS cannot reach the caller; left out, the link goes by SMS."
+  email: String
+  "Why SMS cannot reach the caller; needed with email."
+  emailReason: String
+}
+
+"The destination where more messages are allowed, and why."
+input AllowSendsInput {
+  sessionID: ID!
+  "At most 500 characters."
+  reason: String!
+}
+
+extend type Mutation {
+  "Where the next link shall go, as by e-mail when SMS does not arrive (第4の1(2)). Sends nothing: confirmSend does, and the link from before dies with it. DESTINATION_FIXED where a link went to somebody else, NUMBER_INVALID, EMAIL_INVALID, REASON_MISSING, SESSION_ENDED."
+  changeDestination(input: ChangeDestinationInput!): RequestVideoPayload! @can(object: SESSION, action: SEND)
+  "A supervisor allows three more messages to the destination in ten minutes. REASON_MISSING, SESSION_ENDED."
+  allowSends(input: AllowSendsInput!): SessionPayload! @can(object: DELIVERY, action: UPDATE)
+}
+
+extend enum JournalType {
+  DESTINATION_CHANGED
+  DELIVERY_DELIVERED
+  SENDS_ALLOWED
+}
+`, BuiltIn: false},
+	{Name: "../schema/report.graphqls", Input: `"What became of the report to the supervisor (第4の1(1))."
+enum ReportState {
+  "No supervisor has answered it yet."
+  WAITING
+  ACKNOWLEDGED
+  "A supervisor forbade the video report."
+  STOPPED
+}
+
+"The report of one request to the supervisor, in advance or late (第4の1(1))."
+type AdvanceReport @can(object: SESSION, action: READ) {
+  state: ReportState!
+  "There was no time to report before; lateReason says why (後報)."
+  late: Boolean!
+  lateReason: String! @can(object: SESSION, action: READ)
+  "When the supervisor was told; null while a late report is owed."
+  reportedAt: Time
+  answeredAt: Time
+  "The supervisor who answered."
+  answeredBy: User
+  "Why it was stopped; empty where it was not."
+  reason: String! @can(object: SESSION, action: READ)
+}
+
+extend type Session {
+  "The report to the supervisor; null where none was made."
+  report: AdvanceReport
+}
+
+extend input SessionFilter {
+  "Where the report to the supervisor stands; WAITING is the supervisors' list."
+  report: ReportState
+}
+
+"The report that a supervisor took note of."
+input AcknowledgeReportInput {
+  sessionID: ID!
+}
+
+"The video report that must not be, and why."
+input StopReportInput {
+  sessionID: ID!
+  "At most 500 characters; the dispatcher sees it at once."
+  reason: String!
+}
+
+"The request whose late report has been made."
+input ReportLateInput {
+  sessionID: ID!
+}
+
+extend type Mutation {
+  "A supervisor takes note of an advance or a late report (第4の1(1))."
+  acknowledgeReport(input: AcknowledgeReportInput!): SessionPayload! @can(object: SESSION, action: ANSWER)
+  "A supervisor forbids the video report (第4の1(1), 第4の2): the link is not sent, or dies at once; the dispatcher is told. REASON_MISSING, SESSION_ENDED."
+  stopReport(input: StopReportInput!): SessionPayload! @can(object: SESSION, action: ANSWER)
+  "The supervisor has now been told of what could not wait (後報, 第4の1(1))."
+  reportLate(input: ReportLateInput!): SessionPayload! @can(object: SESSION, action: REQUEST)
+}
+
+extend enum JournalType {
+  REPORT_ACKNOWLEDGED
+  REPORT_STOPPED
 }
 `, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `"""
@@ -4620,6 +5029,26 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AdvanceReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_AdvanceReport_state(ctx, field)
+	case "late":
+		return ec.fieldContext_AdvanceReport_late(ctx, field)
+	case "lateReason":
+		return ec.fieldContext_AdvanceReport_lateReason(ctx, field)
+	case "reportedAt":
+		return ec.fieldContext_AdvanceReport_reportedAt(ctx, field)
+	case "answeredAt":
+		return ec.fieldContext_AdvanceReport_answeredAt(ctx, field)
+	case "answeredBy":
+		return ec.fieldContext_AdvanceReport_answeredBy(ctx, field)
+	case "reason":
+		return ec.fieldContext_AdvanceReport_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdvanceReport", field.Name)
+}
+
 func (ec *executionContext) childFields_AgencyName(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -4632,6 +5061,32 @@ func (ec *executionContext) childFields_AgencyName(ctx context.Context, field gr
 		return ec.fieldContext_AgencyName_nameEn(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AgencyName", field.Name)
+}
+
+func (ec *executionContext) childFields_CallerCode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "applied":
+		return ec.fieldContext_CallerCode_applied(ctx, field)
+	case "reason":
+		return ec.fieldContext_CallerCode_reason(ctx, field)
+	case "setBy":
+		return ec.fieldContext_CallerCode_setBy(ctx, field)
+	case "setAt":
+		return ec.fieldContext_CallerCode_setAt(ctx, field)
+	case "remindAt":
+		return ec.fieldContext_CallerCode_remindAt(ctx, field)
+	case "due":
+		return ec.fieldContext_CallerCode_due(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallerCode", field.Name)
+}
+
+func (ec *executionContext) childFields_CallerCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "callerCode":
+		return ec.fieldContext_CallerCodePayload_callerCode(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallerCodePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CaptureMetadata(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4790,6 +5245,8 @@ func (ec *executionContext) childFields_ContactTask(ctx context.Context, field g
 		return ec.fieldContext_ContactTask_doneAt(ctx, field)
 	case "outcome":
 		return ec.fieldContext_ContactTask_outcome(ctx, field)
+	case "email":
+		return ec.fieldContext_ContactTask_email(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ContactTask", field.Name)
 }
@@ -4950,6 +5407,10 @@ func (ec *executionContext) childFields_Link(ctx context.Context, field graphql.
 		return ec.fieldContext_Link_proof(ctx, field)
 	case "code":
 		return ec.fieldContext_Link_code(ctx, field)
+	case "codeExpiresAt":
+		return ec.fieldContext_Link_codeExpiresAt(ctx, field)
+	case "codeTriesLeft":
+		return ec.fieldContext_Link_codeTriesLeft(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Link", field.Name)
 }
@@ -5388,6 +5849,10 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_timeline(ctx, field)
 	case "cursor":
 		return ec.fieldContext_Session_cursor(ctx, field)
+	case "locationDeniedAt":
+		return ec.fieldContext_Session_locationDeniedAt(ctx, field)
+	case "report":
+		return ec.fieldContext_Session_report(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }

@@ -23,6 +23,8 @@ import (
 
 type ContactTaskResolver interface {
 	Number(ctx context.Context, obj *cases.ContactTask) (*model.PhoneNumber, error)
+
+	Email(ctx context.Context, obj *cases.ContactTask) (*string, error)
 }
 type SessionResolver interface {
 	Case(ctx context.Context, obj *cases.Session) (*cases.Case, error)
@@ -49,6 +51,8 @@ type SessionResolver interface {
 	Viewings(ctx context.Context, obj *cases.Session, first *int, after *string) (*model.ViewingConnection, error)
 	Timeline(ctx context.Context, obj *cases.Session, first *int, after *string, sort *model.JournalSort) (*model.JournalConnection, error)
 	Cursor(ctx context.Context, obj *cases.Session) (string, error)
+
+	Report(ctx context.Context, obj *cases.Session) (*cases.AdvanceReport, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -408,6 +412,29 @@ func (ec *executionContext) _ContactTask_outcome(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_ContactTask_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ContactTask", field, false, false, "String")
+}
+
+func (ec *executionContext) _ContactTask_email(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_email(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ContactTask().Email(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactTask", field, true, true, "String")
 }
 
 func (ec *executionContext) _MediaCounts_recordings(ctx context.Context, field graphql.CollectedField, obj *model.MediaCounts) (ret graphql.Marshaler) {
@@ -1931,6 +1958,61 @@ func (ec *executionContext) fieldContext_Session_cursor(_ context.Context, field
 	return graphql.NewScalarFieldContext("Session", field, true, true, "Cursor")
 }
 
+func (ec *executionContext) _Session_locationDeniedAt(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_locationDeniedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LocationDeniedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Session_locationDeniedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Session", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Session_report(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_report(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().Report(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *cases.AdvanceReport) graphql.Marshaler {
+			return ec.marshalOAdvanceReport2ᚖgenbaᚋserverᚋcasesᚐAdvanceReport(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Session_report(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AdvanceReport(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _SessionConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.SessionConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2966,7 +3048,7 @@ func (ec *executionContext) unmarshalInputSessionFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"caseID", "open", "state", "kind", "dispatcherID", "endReason", "requestedSince", "requestedUntil"}
+	fieldsInOrder := [...]string{"caseID", "open", "state", "kind", "dispatcherID", "endReason", "requestedSince", "requestedUntil", "report"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3029,6 +3111,13 @@ func (ec *executionContext) unmarshalInputSessionFilter(ctx context.Context, obj
 				return it, err
 			}
 			it.RequestedUntil = data
+		case "report":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("report"))
+			data, err := ec.unmarshalOReportState2ᚖgenbaᚋserverᚋcasesᚐReportState(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Report = data
 		}
 	}
 	return it, nil
@@ -3186,6 +3275,12 @@ func (ec *executionContext) _ContactTask(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "email":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ContactTask_email(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3602,6 +3697,17 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_cursor(ctx, field, obj)
+				})
+		case "locationDeniedAt":
+			out.Values[i] = ec._Session_locationDeniedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "report":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_report(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

@@ -15,10 +15,22 @@ import (
 	"time"
 )
 
+// The report that a supervisor took note of.
+type AcknowledgeReportInput struct {
+	SessionID string `json:"sessionID"`
+}
+
 // Which phone, and whether it is let in.
 type AdmitPhoneInput struct {
 	PhoneID string `json:"phoneID"`
 	Admit   bool   `json:"admit"`
+}
+
+// The destination where more messages are allowed, and why.
+type AllowSendsInput struct {
+	SessionID string `json:"sessionID"`
+	// At most 500 characters.
+	Reason string `json:"reason"`
 }
 
 // What the caller is asked for now.
@@ -39,6 +51,11 @@ type BeginUploadInput struct {
 	Size int64 `json:"size"`
 	// The file's name on the phone; stored sealed.
 	Name *string `json:"name,omitempty"`
+}
+
+// How callers' access codes stand now.
+type CallerCodePayload struct {
+	CallerCode *identity.CallerCode `json:"callerCode"`
 }
 
 // Something happened on the board.
@@ -71,6 +88,19 @@ type CaseEdge struct {
 // The case as it stands now.
 type CasePayload struct {
 	Case *cases.Case `json:"case"`
+}
+
+// Where the next link of a video report shall go.
+type ChangeDestinationInput struct {
+	SessionID string `json:"sessionID"`
+	// As typed; left out, the number stays as it is.
+	Number *string `json:"number,omitempty"`
+	// The number that the telephone system notified; a difference is shown.
+	NotifiedNumber *string `json:"notifiedNumber,omitempty"`
+	// Only where SMS cannot reach the caller; left out, the link goes by SMS.
+	Email *string `json:"email,omitempty"`
+	// Why SMS cannot reach the caller; needed with email.
+	EmailReason *string `json:"emailReason,omitempty"`
 }
 
 // What came of a contact task.
@@ -301,8 +331,18 @@ type PublishPayload struct {
 type Query struct {
 }
 
+// The video report whose link gets a new access code.
+type RenewCodeInput struct {
+	SessionID string `json:"sessionID"`
+}
+
 // The video report whose picture is on the screen.
 type ReportFirstFrameInput struct {
+	SessionID string `json:"sessionID"`
+}
+
+// The request whose late report has been made.
+type ReportLateInput struct {
 	SessionID string `json:"sessionID"`
 }
 
@@ -409,6 +449,15 @@ type SessionPayload struct {
 	Session *cases.Session `json:"session"`
 }
 
+// The manager's decision on callers' access codes.
+type SetCallerCodeInput struct {
+	Applied bool `json:"applied"`
+	// At most 500 characters.
+	Reason string `json:"reason"`
+	// When to be asked again, at most a year ahead; a day from now where it is left out.
+	RemindAt *time.Time `json:"remindAt,omitempty"`
+}
+
 // Who signs in.
 type SignInInput struct {
 	// The agency's code; may be left out where the installation has one agency.
@@ -425,6 +474,13 @@ type SignInPayload struct {
 // That the sign-in has ended.
 type SignOutPayload struct {
 	Done bool `json:"done"`
+}
+
+// The video report that must not be, and why.
+type StopReportInput struct {
+	SessionID string `json:"sessionID"`
+	// At most 500 characters; the dispatcher sees it at once.
+	Reason string `json:"reason"`
 }
 
 // What happens, as it happens.

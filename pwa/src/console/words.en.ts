@@ -635,6 +635,14 @@ export const en: Translated<typeof ja> = {
     LIVE_UNRECORDED: 'live video is not being recorded',
     REQUEST_REFUSED: 'was refused',
     REFUSALS_SUMMARISED: 'summed up refusals',
+
+    REPORT_ACKNOWLEDGED: 'Took note of the report',
+    REPORT_STOPPED: 'Stopped the video report',
+    DESTINATION_CHANGED: 'Changed the destination',
+    CODE_RENEWED: 'Made a new access code',
+    CALLER_CODE_REMINDED: 'Time to review the callers’ access code',
+    DELIVERY_DELIVERED: 'The message arrived',
+    SENDS_ALLOWED: 'Allowed more messages',
   },
 
   statistics: {

@@ -629,6 +629,14 @@ export const ja = {
     LIVE_UNRECORDED: 'ライブ映像を録画できていません',
     REQUEST_REFUSED: '操作を拒まれました',
     REFUSALS_SUMMARISED: '拒んだ回数をまとめました',
+
+    REPORT_ACKNOWLEDGED: '報告を確認しました',
+    REPORT_STOPPED: '映像通報を差し止めました',
+    DESTINATION_CHANGED: '送り先を変えました',
+    CODE_RENEWED: 'アクセスコードを新しくしました',
+    CALLER_CODE_REMINDED: 'アクセスコードの適用を見直す時刻になりました',
+    DELIVERY_DELIVERED: 'メッセージが届きました',
+    SENDS_ALLOWED: '追加の送信を許可しました',
   },
 
   statistics: {
