@@ -76,6 +76,10 @@ func (r *Resolver) me(ctx context.Context, actor policy.Actor) (*model.Me, error
 			return nil, err
 		}
 		m.User = users[actor.ID]
+		m.Reception = actor.Grant == policy.ReceptionGrant
+		if m.Terminal, err = r.People.Sat(ctx, actor); err != nil {
+			return nil, err
+		}
 	case policy.Caller:
 		if m.Session, err = r.own(ctx, actor); err != nil {
 			return nil, err

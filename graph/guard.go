@@ -84,7 +84,7 @@ func (g guard) MutateOperationContext(ctx context.Context, op *graphql.Operation
 			return present(ctx, err)
 		}
 	}
-	w := walk{guard: g, actor: actorOf(ctx), variables: op.Variables}
+	w := walk{guard: g, actor: actorOf(ctx), variables: op.Variables, refused: visitorOf(ctx).Refused}
 	if err := w.selection(op.Operation.SelectionSet, 1, 1); err != nil {
 		return present(ctx, err)
 	}
@@ -96,6 +96,7 @@ type walk struct {
 	actor                               policy.Actor
 	variables                           map[string]any
 	aliases, directives, fields, object int
+	refused                             error // where it comes from
 }
 
 func (w *walk) selection(set ast.SelectionSet, depth, times int) error {
@@ -152,6 +153,9 @@ func (w *walk) field(f *ast.Field, depth, times int) error {
 			return problem.New(problem.QueryInvalid)
 		}
 		return nil
+	}
+	if depth == 1 && w.refused != nil && !(problem.Is(w.refused, problem.TerminalUnknown) && f.Definition.Directives.ForName("unenrolled") != nil) {
+		return w.refused
 	}
 	if err := w.allowed(f); err != nil {
 		return err

@@ -80,10 +80,12 @@ type house struct {
 	carrier  *carrier
 	own      *agency
 	other    *agency
+	terminal *identity.Terminal // where everybody signs in
 
 	statements atomic.Int64
 	onSQL      atomic.Pointer[func(*gorm.DB)]
 	cut        sync.Map // sign-ins whose video was cut
+	seats      sync.Map // terminals by the token that was given there
 }
 
 // agency is a command centre with the people who have signed in so far.
@@ -100,6 +102,8 @@ type visitor struct {
 	token  string
 	secret string // of a caller's link
 	key    *ecdsa.PrivateKey
+	// enrols is a new device's key, which is all that it can show.
+	enrols *identity.PublicKey
 }
 
 // carrier keeps every message that was sent.
@@ -184,10 +188,24 @@ func newHouse(t *testing.T, db *database.DB) *house {
 	h.watchSQL()
 	h.own = h.createAgency("fukushima", "福島県警察", "Fukushima Prefectural Police")
 	h.other = h.createAgency("miyagi", "宮城県警察", "Miyagi Prefectural Police")
+	h.terminal, err = h.people.AddTerminal(h.ctx(), policy.SystemActor(), h.own.ID, identity.NewTerminal{Kind: policy.Notebook, Number: "1"}, newKey(t), true)
+	require.NoError(t, err)
 	return h
 }
 
-func (h *house) ctx() context.Context { return identity.WithAddress(h.t.Context(), "192.0.2.1") }
+func (h *house) ctx() context.Context {
+	return identity.WithTerminal(identity.WithAddress(h.t.Context(), "192.0.2.1"), h.terminal)
+}
+
+// newKey is the key of a device.
+func newKey(t testing.TB) identity.PublicKey {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	key, err := identity.NewPublicKey(&private.PublicKey)
+	require.NoError(t, err)
+	return key
+}
 
 // watchSQL counts every statement that goes to the database, and lets a test
 // break one.
@@ -239,6 +257,15 @@ func (h *house) signInAgain(a *agency, name string) *visitor {
 	return &visitor{name: string(actor.Role), actor: actor, page: "console", token: token}
 }
 
+// signInAt signs somebody in who is registered, at a terminal.
+func (h *house) signInAt(t *identity.Terminal, a *agency, name string) *visitor {
+	h.t.Helper()
+	token, actor, err := h.people.SignIn(identity.WithTerminal(h.ctx(), t), a.Code, name, password)
+	require.NoError(h.t, err)
+	h.seats.Store(token, t)
+	return &visitor{name: string(actor.Role), actor: actor, page: "console", token: token}
+}
+
 func (h *house) manager() *visitor    { return h.who(h.own, policy.Manager) }
 func (h *house) supervisor() *visitor { return h.who(h.own, policy.Supervisor) }
 func (h *house) dispatcher() *visitor { return h.who(h.own, policy.Dispatcher) }
@@ -276,17 +303,27 @@ func (h *house) handler(o graph.Options) http.Handler {
 			}
 			return policy.Actor{}, problem.New(problem.Unauthenticated)
 		}
-		if given, ok := r.Context().Value(visitorKey{}).(*visitor); ok {
+		ctx := identity.WithTerminal(identity.WithAddress(r.Context(), "192.0.2.1"), h.terminal)
+		if t, elsewhere := h.seats.Load(cookies["console"]); elsewhere {
+			ctx = identity.WithTerminal(ctx, t.(*identity.Terminal))
+		}
+		if given, ok := r.Context().Value(visitorKey{}).(*visitor); ok && given.enrols != nil {
+			ctx, v.Refused = identity.WithNewKey(ctx, *given.enrols), problem.New(problem.TerminalUnknown)
+		} else if ok {
 			v.Actor = given.actor
 		} else if r.Header.Get("Upgrade") == "" {
-			if actor, err := v.Recognise(r.Context(), r.Header.Get("Genba-Actor")); err == nil {
+			actor, err := v.Recognise(ctx, r.Header.Get("Genba-Actor"))
+			switch {
+			case err == nil:
 				v.Actor = actor
+			case !problem.Is(err, problem.Unauthenticated):
+				v.Refused = err
 			}
 		}
 		v.SetCookie = func(page, value string) {
 			w.Header().Add("Set-Cookie", "__Host-"+page+"="+value+"; Path=/; Secure; HttpOnly; SameSite=Strict")
 		}
-		next.ServeHTTP(w, r.WithContext(graph.WithVisitor(identity.WithAddress(r.Context(), "192.0.2.1"), v)))
+		next.ServeHTTP(w, r.WithContext(graph.WithVisitor(ctx, v)))
 	})
 }
 
@@ -373,7 +410,7 @@ func (h *house) request(v *visitor, body []byte) *http.Request {
 	if v.token != "" {
 		r.Header.Set("Genba-Actor", v.page)
 		r.AddCookie(&http.Cookie{Name: "__Host-" + v.page, Value: v.token})
-	} else if v.actor.Kind != "" {
+	} else if v.actor.Kind != "" || v.enrols != nil {
 		r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, v))
 	}
 	return r

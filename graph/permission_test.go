@@ -224,6 +224,17 @@ func (h *house) actors(a *agency) []*visitor {
 		v := *h.who(a, role)
 		v.token = "" // the actor itself: signing out does not end the others' sign-in
 		all = append(all, &v)
+		for _, desk := range policy.Desks { // wherever they sit
+			there := v
+			there.actor.Desk, there.name = desk, v.name+" at "+string(desk)
+			switch {
+			case role == policy.Supervisor && desk != v.actor.Desk, role == policy.Dispatcher && desk == policy.Admin:
+				all = append(all, &there)
+			case role == policy.Manager && desk.Receives():
+				there.actor.Grant, there.name = policy.ReceptionGrant, there.name+" with reception"
+				all = append(all, &there)
+			}
+		}
 	}
 	return all
 }
@@ -286,8 +297,8 @@ func slots(f *ast.FieldDefinition) (paths []string) {
 
 // things are the ids of one of everything in an agency.
 type things struct {
-	caseID, session, phone, media, user, viewing, task string
-	caller                                             *visitor
+	caseID, session, phone, media, user, viewing, task, terminal, grant string
+	caller                                                              *visitor
 }
 
 func (h *house) furnish(a *agency) things {
@@ -299,9 +310,24 @@ func (h *house) furnish(a *agency) things {
 	is.phone, is.user = is.caller.actor.ID, d.actor.ID
 	is.media = h.upload(is.caller)
 	is.viewing = h.mustInput(d, "watch", "WatchInput", "viewing { id }", map[string]any{"sessionID": is.session}).text("watch", "viewing", "id")
+	terminal, err := h.people.AddTerminal(h.ctx(), policy.SystemActor(), a.ID, identity.NewTerminal{Kind: policy.Tablet, Number: "7"}, newKey(h.t), false)
+	require.NoError(h.t, err)
+	is.terminal = terminal.ID
+	is.grant = h.reception(a)
 	misdirected, _ := h.newSession(d)
 	is.task = h.misdirect(d, misdirected)
 	return is
+}
+
+// reception gives a manager of the agency the dispatcher's rights, as the
+// operator does.
+func (h *house) reception(a *agency) string {
+	h.t.Helper()
+	boss, err := h.people.Register(h.ctx(), policy.SystemActor(), a.ID, identity.NewUser{UserName: "deputy", DisplayName: "次席", Role: policy.Manager, Password: password, PasswordReason: "test"})
+	require.NoError(h.t, err)
+	g, err := h.people.GrantReception(h.ctx(), policy.SystemActor(), a.ID, identity.NewReception{UserID: boss.ID, RuleNumber: "1", RuleDate: "2026-11-01", Until: h.db.Now().Add(1000 * 3600e9)})
+	require.NoError(h.t, err)
+	return g.ID
 }
 
 // misdirect marks a link as gone astray, and gives the task to tell whoever got it.
@@ -320,7 +346,7 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 }
 
 func (is things) ids() map[string]string {
-	return map[string]string{"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task}
+	return map[string]string{"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task, "terminal": is.terminal, "grant": is.grant}
 }
 
 // fitting is the id of the kind that a slot means.
@@ -337,8 +363,12 @@ func (is things) fitting(field, slot string) string {
 		return is.phone
 	case name == "mediaFileID", name == "sourceID", name == "resume", name == "id" && field == "mediaFile":
 		return is.media
-	case name == "dispatcherID", name == "actorID":
+	case name == "dispatcherID", name == "actorID", name == "userID":
 		return is.user
+	case name == "terminalID":
+		return is.terminal
+	case name == "grantID":
+		return is.grant
 	}
 	panic(field + " " + slot)
 }
@@ -466,6 +496,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.callers(v)
 				y.endings(v)
 				y.messages(v)
+				y.terminals()
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

@@ -255,7 +255,14 @@ func (c *connections) begin(ctx context.Context, payload transport.InitPayload) 
 		v.Language = language
 	}
 	page := payload.GetString("Genba-Actor")
-	actor, err := v.Recognise(ctx, page)
+	var err error
+	if v.Prove != nil {
+		ctx, err = v.Prove(ctx, page, payload.GetString("DPoP"))
+	}
+	var actor policy.Actor
+	if err == nil {
+		actor, err = v.Recognise(ctx, page)
+	}
 	if err != nil {
 		p := problem.Of(err)
 		return closing(ctx, 4401, string(p.Reason())), nil, p

@@ -73,6 +73,7 @@ var harmless = map[string]bool{
 	"Case.number":           true, // the agency's serial
 	"JournalEntry.number":   true, // the place in the chain
 	"AgencyName.code":       true, // public
+	"OwnTerminal.number":    true, // what stands on the label in front of who asks
 	"OpenLinkPayload.nonce": true, // a challenge, to whoever holds the link
 	"EnterCodePayload.pass": true, // to whoever entered the code
 	"UploadPayload.url":     true, // a constant path
@@ -192,8 +193,8 @@ var smallSchema = gqlparser.MustLoadSchema(&ast.Source{Input: `
 func TestGuard(t *testing.T) {
 	p, err := policy.New()
 	require.NoError(t, err)
-	dispatcher := policy.Actor{Kind: policy.User, ID: "1", Agency: "a", Role: policy.Dispatcher}
-	manager := policy.Actor{Kind: policy.User, ID: "2", Agency: "a", Role: policy.Manager}
+	dispatcher := policy.Actor{Kind: policy.User, ID: "1", Agency: "a", Role: policy.Dispatcher, Desk: policy.Tablet}
+	manager := policy.Actor{Kind: policy.User, ID: "2", Agency: "a", Role: policy.Manager, Desk: policy.Admin}
 	for _, c := range []struct {
 		name, query string
 		actor       policy.Actor
@@ -211,7 +212,8 @@ func TestGuard(t *testing.T) {
 		{"a fragment hides nothing", `{ ...f } fragment f on Query { guarded }`, manager, "FORBIDDEN"},
 		{"an inline fragment hides nothing", `{ ... { ... on Query { guarded } } }`, manager, "FORBIDDEN"},
 		{"a condition hides nothing", `{ open guarded @skip(if: true) }`, manager, "FORBIDDEN"},
-		{"an actor without an agency has no right", `{ guarded }`, policy.Actor{Kind: policy.User, Role: policy.Dispatcher}, "FORBIDDEN"},
+		{"an actor without an agency has no right", `{ guarded }`, policy.Actor{Kind: policy.User, Role: policy.Dispatcher, Desk: policy.Tablet}, "FORBIDDEN"},
+		{"an actor without a terminal has no right", `{ guarded }`, policy.Actor{Kind: policy.User, ID: "1", Agency: "a", Role: policy.Dispatcher}, "FORBIDDEN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			doc, errs := gqlparser.LoadQueryWithRules(smallSchema, c.query, rules.NewDefaultRules())

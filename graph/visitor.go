@@ -17,6 +17,13 @@ type Visitor struct {
 	// name: console or caller. A WebSocket names its page only in
 	// connection_init.
 	Recognise func(ctx context.Context, page string) (policy.Actor, error)
+	// Prove checks the proof of a terminal that came for a page, and notes in the
+	// context what it shows. Only a WebSocket brings it in connection_init; nil
+	// where nothing is to be proved.
+	Prove func(ctx context.Context, page, proof string) (context.Context, error)
+	// Refused is why nothing is answered but what a console may ask for before its
+	// terminal is enrolled.
+	Refused error
 	// SetCookie gives the page its cookie; an empty value takes it away. It is
 	// nil where the answer can carry none.
 	SetCookie func(page, value string)

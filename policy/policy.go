@@ -7,6 +7,7 @@ package policy
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/casbin/casbin/v2"
@@ -76,8 +77,18 @@ const (
 	Me         Object = "ME"
 )
 
+// The objects of terminals.
+const (
+	Terminal    Object = "TERMINAL"
+	OwnTerminal Object = "OWN_TERMINAL"
+	Reception   Object = "RECEPTION"
+)
+
 // Objects lists every object, for tests.
-var Objects = []Object{Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me}
+var Objects = []Object{
+	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
+	Terminal, OwnTerminal, Reception,
+}
 
 // Action is what may be done to an object.
 type Action string
@@ -102,11 +113,44 @@ const (
 	Purge    Action = "PURGE"
 )
 
+// The actions on terminals.
+const (
+	Suspend Action = "SUSPEND"
+	Operate Action = "OPERATE"
+)
+
 // Actions lists every action, for tests.
-var Actions = []Action{Read, Open, Update, Request, Send, Watch, Revoke, Admit, End, Answer, Snapshot, Audit, Manage, Upload, Publish, Purge}
+var Actions = []Action{
+	Read, Open, Update, Request, Send, Watch, Revoke, Admit, End, Answer, Snapshot, Audit, Manage, Upload, Publish, Purge,
+	Suspend, Operate,
+}
 
 // Roles lists every role of the table, for tests.
 var Roles = []Role{Manager, Supervisor, Dispatcher, CallerRole, StaffPhoneRole, AnalystRole, ServiceRole, OperatorRole, SystemRole}
+
+// Desk is the kind of terminal that a person sits at.
+type Desk string
+
+// The kinds of terminal: two receiving ones (第2の5), and a desk for those who
+// administer and do not receive.
+const (
+	Tablet   Desk = "TABLET"
+	Notebook Desk = "NOTEBOOK"
+	Admin    Desk = "ADMIN"
+)
+
+// Desks lists every kind of terminal.
+var Desks = []Desk{Tablet, Notebook, Admin}
+
+// Receives tells whether it is a receiving terminal (第2の5).
+func (d Desk) Receives() bool { return d == Tablet || d == Notebook }
+
+// Grant is what a person may beyond their role, for a time.
+type Grant string
+
+// ReceptionGrant gives a manager the dispatcher's rights, where another rule
+// provides so (第5の2).
+const ReceptionGrant Grant = "RECEPTION"
 
 // Actor is whoever acts.
 type Actor struct {
@@ -121,6 +165,12 @@ type Actor struct {
 	Session string
 	// Login is the sign-in that a user acts under.
 	Login string
+	// Terminal is the terminal that a user's sign-in is bound to, and Desk its
+	// kind. A user without one has no right at all.
+	Terminal string
+	Desk     Desk
+	// Grant is what a user may beyond their role at this moment.
+	Grant Grant
 }
 
 // SystemActor acts for the house itself: jobs, recovery, the command line.
@@ -129,7 +179,16 @@ func SystemActor() Actor { return Actor{Kind: System, Role: SystemRole} }
 // Policy decides. It is safe for concurrent use.
 type Policy struct {
 	enforcer *casbin.SyncedCachedEnforcer
+	bound    map[right]bool // to kinds of terminal
 }
+
+type right struct {
+	object Object
+	action Action
+}
+
+// desks asks the second table: which rights go on which kinds of terminal.
+var desks = casbin.NewEnforceContext("2")
 
 // New loads the embedded table.
 func New() (*Policy, error) {
@@ -148,13 +207,34 @@ func New() (*Policy, error) {
 		return nil, fmt.Errorf("policy table: %w", err)
 	}
 	e.EnableAutoSave(false)
-	return &Policy{enforcer: e}, nil
+	p := &Policy{enforcer: e, bound: map[right]bool{}}
+	lines, err := e.GetNamedPolicy("p2")
+	if err != nil {
+		return nil, fmt.Errorf("policy table: %w", err)
+	}
+	for _, l := range lines {
+		p.bound[right{Object(l[0]), Action(l[1])}] = true
+	}
+	return p, nil
 }
 
 // Can tells whether the actor may do the action to objects of that kind in the
-// agency. The table is constant while the program runs and an actor's role is
-// read anew for each request, so a cached decision is never out of date.
+// agency, at the terminal where they are. The table is constant while the
+// program runs, and an actor's role, grant and terminal are read anew for each
+// request, so a cached decision is never out of date.
 func (p *Policy) Can(a Actor, agency string, o Object, act Action) bool {
-	ok, err := p.enforcer.Enforce(string(a.Role), a.Agency, agency, string(o), string(act))
+	ok, err := p.enforcer.Enforce(string(a.Role), string(a.Grant), a.Agency, agency, string(o), string(act))
+	return err == nil && ok && (a.Kind != User || p.here(a.Desk, o, act))
+}
+
+// here tells whether a right goes on a kind of terminal.
+func (p *Policy) here(d Desk, o Object, act Action) bool {
+	if !slices.Contains(Desks, d) {
+		return false
+	}
+	if !p.bound[right{o, act}] {
+		return true
+	}
+	ok, err := p.enforcer.Enforce(desks, string(d), string(o), string(act))
 	return err == nil && ok
 }

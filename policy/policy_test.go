@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,19 @@ var rights = map[policy.Role]string{
 	policy.SystemRole:     "MEDIA.PURGE",
 }
 
+// deskRights are the rights around terminals, written a second time like the rest.
+var deskRights = map[policy.Role]string{
+	policy.Manager:    "TERMINAL.READ TERMINAL.MANAGE OWN_TERMINAL.READ RECEPTION.READ RECEPTION.MANAGE",
+	policy.Supervisor: "TERMINAL.READ TERMINAL.UPDATE TERMINAL.SUSPEND TERMINAL.OPERATE OWN_TERMINAL.READ",
+	policy.Dispatcher: "TERMINAL.OPERATE OWN_TERMINAL.READ",
+}
+
+// bound are the rights that go on some kinds of terminal only.
+var bound = map[string][]policy.Desk{
+	"SESSION.WATCH":   {policy.Tablet, policy.Notebook},
+	"STATISTICS.READ": {policy.Notebook},
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 
@@ -37,7 +51,7 @@ func TestEveryRoleObjectAndAction(t *testing.T) {
 	p, err := policy.New()
 	require.NoError(t, err)
 	for _, role := range policy.Roles {
-		granted := " " + rights[role] + " "
+		granted := " " + rights[role] + " " + deskRights[role] + " "
 		for _, o := range policy.Objects {
 			for _, act := range policy.Actions {
 				right := string(o) + "." + string(act)
@@ -58,6 +72,48 @@ func TestNobodyMayDoNothing(t *testing.T) {
 			require.False(t, p.Can(policy.Actor{Kind: policy.Nobody}, "", o, act))
 			require.False(t, p.Can(policy.Actor{Kind: policy.User, Role: "ROOT", Agency: own}, own, o, act))
 			require.False(t, p.Can(policy.Actor{Kind: policy.User, Role: policy.Supervisor}, "", o, act) && o != policy.Me)
+		}
+	}
+}
+
+// A person has a bound right on those kinds of terminal alone (第5の2, 第9), every
+// other right on each, and none without a terminal (第4の6).
+func TestRightsGoWhereTheTerminalIs(t *testing.T) {
+	p, err := policy.New()
+	require.NoError(t, err)
+	for _, role := range []policy.Role{policy.Manager, policy.Supervisor, policy.Dispatcher} {
+		for _, o := range policy.Objects {
+			for _, act := range policy.Actions {
+				may := p.Can(policy.Actor{Role: role, Agency: own}, own, o, act)
+				for _, desk := range append(slices.Clone(policy.Desks), "", "ROUTER") {
+					known := slices.Contains(policy.Desks, desk)
+					kinds, narrow := bound[string(o)+"."+string(act)]
+					want := may && known && (!narrow || slices.Contains(kinds, desk))
+					a := policy.Actor{Kind: policy.User, Role: role, Agency: own, Desk: desk}
+					require.Equal(t, want, p.Can(a, own, o, act), "%s %s.%s at %q", role, o, act, desk)
+				}
+			}
+		}
+	}
+}
+
+// A grant carries the dispatcher's rights and nothing more (第5の2), and the
+// terminal still counts.
+func TestReceptionCarriesTheDispatchersRights(t *testing.T) {
+	p, err := policy.New()
+	require.NoError(t, err)
+	for _, desk := range policy.Desks {
+		for _, o := range policy.Objects {
+			for _, act := range policy.Actions {
+				manager := policy.Actor{Kind: policy.User, Role: policy.Manager, Agency: own, Desk: desk}
+				dispatcher := policy.Actor{Kind: policy.User, Role: policy.Dispatcher, Agency: own, Desk: desk}
+				granted := manager
+				granted.Grant = policy.ReceptionGrant
+				require.Equal(t, p.Can(manager, own, o, act) || p.Can(dispatcher, own, o, act), p.Can(granted, own, o, act), "%s.%s at %s", o, act, desk)
+				require.False(t, p.Can(granted, other, o, act), "%s.%s elsewhere", o, act)
+				granted.Grant = "DISPATCHER"
+				require.Equal(t, p.Can(manager, own, o, act), p.Can(granted, own, o, act), "a grant that is no grant: %s.%s", o, act)
+			}
 		}
 	}
 }

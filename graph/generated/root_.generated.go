@@ -36,9 +36,11 @@ type ResolverRoot interface {
 	MediaFile() MediaFileResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	ReceptionGrant() ReceptionGrantResolver
 	Session() SessionResolver
 	Settings() SettingsResolver
 	Subscription() SubscriptionResolver
+	Terminal() TerminalResolver
 	Viewing() ViewingResolver
 }
 
@@ -185,8 +187,18 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 	}
 
+	EnrolTerminalPayload struct {
+		Kind       func(childComplexity int) int
+		TerminalID func(childComplexity int) int
+	}
+
 	EnterCodePayload struct {
 		Pass func(childComplexity int) int
+	}
+
+	IssueTerminalCodePayload struct {
+		Code      func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
 	}
 
 	JoinPayload struct {
@@ -249,10 +261,12 @@ type ComplexityRoot struct {
 	}
 
 	Me struct {
-		Agency  func(childComplexity int) int
-		Kind    func(childComplexity int) int
-		Session func(childComplexity int) int
-		User    func(childComplexity int) int
+		Agency    func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Reception func(childComplexity int) int
+		Session   func(childComplexity int) int
+		Terminal  func(childComplexity int) int
+		User      func(childComplexity int) int
 	}
 
 	MediaCounts struct {
@@ -311,29 +325,38 @@ type ComplexityRoot struct {
 		CloseContactTask  func(childComplexity int, input model.CloseContactTaskInput) int
 		ConfirmClock      func(childComplexity int) int
 		ConfirmSend       func(childComplexity int, input model.ConfirmSendInput) int
+		EndReception      func(childComplexity int, input model.EndReceptionInput) int
 		EndSession        func(childComplexity int, input model.EndSessionInput) int
+		EnrolTerminal     func(childComplexity int, input model.EnrolTerminalInput) int
 		EnterCode         func(childComplexity int, input model.EnterCodeInput) int
+		GrantReception    func(childComplexity int, input model.GrantReceptionInput) int
+		IssueTerminalCode func(childComplexity int, input model.IssueTerminalCodeInput) int
 		Join              func(childComplexity int, input model.JoinInput) int
 		MarkDispatched    func(childComplexity int, input model.MarkDispatchedInput) int
 		OpenCase          func(childComplexity int, input model.OpenCaseInput) int
 		OpenLink          func(childComplexity int, input model.OpenLinkInput) int
 		OpenMedia         func(childComplexity int, input model.OpenMediaInput) int
+		PlaceTerminal     func(childComplexity int, input model.PlaceTerminalInput) int
 		Publish           func(childComplexity int) int
+		ReinstateTerminal func(childComplexity int, input model.ReinstateTerminalInput) int
 		RenewCode         func(childComplexity int, input model.RenewCodeInput) int
 		ReportFirstFrame  func(childComplexity int, input model.ReportFirstFrameInput) int
 		ReportLate        func(childComplexity int, input model.ReportLateInput) int
 		ReportMisdirected func(childComplexity int, input model.ReportMisdirectedInput) int
 		ReportMismatch    func(childComplexity int, input model.ReportMismatchInput) int
 		ReportPosition    func(childComplexity int, input model.ReportPositionInput) int
+		ReportTerminal    func(childComplexity int, input model.ReportTerminalInput) int
 		ReportTrouble     func(childComplexity int, input model.ReportTroubleInput) int
 		RequestVideo      func(childComplexity int, input model.RequestVideoInput) int
 		Resume            func(childComplexity int, input model.ResumeInput) int
 		RevokeLink        func(childComplexity int, input model.RevokeLinkInput) int
+		RevokeTerminal    func(childComplexity int, input model.RevokeTerminalInput) int
 		SetCallerCode     func(childComplexity int, input model.SetCallerCodeInput) int
 		SignIn            func(childComplexity int, input model.SignInInput) int
 		SignOut           func(childComplexity int) int
 		StopReport        func(childComplexity int, input model.StopReportInput) int
 		StopSending       func(childComplexity int) int
+		SuspendTerminal   func(childComplexity int, input model.SuspendTerminalInput) int
 		TakeSnapshot      func(childComplexity int, input model.TakeSnapshotInput) int
 		UpdateCase        func(childComplexity int, input model.UpdateCaseInput) int
 		Watch             func(childComplexity int, input model.WatchInput) int
@@ -372,6 +395,12 @@ type ComplexityRoot struct {
 		Received  func(childComplexity int) int
 		State     func(childComplexity int) int
 		Uploads   func(childComplexity int) int
+	}
+
+	OwnTerminal struct {
+		ID     func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Number func(childComplexity int) int
 	}
 
 	OwnUpload struct {
@@ -449,11 +478,28 @@ type ComplexityRoot struct {
 		Me         func(childComplexity int) int
 		MediaFile  func(childComplexity int, id string) int
 		MediaFiles func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		Receptions func(childComplexity int) int
 		Session    func(childComplexity int, id string) int
 		Sessions   func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
 		Settings   func(childComplexity int) int
 		Statistics func(childComplexity int, from string, to string) int
+		Terminals  func(childComplexity int) int
 		Users      func(childComplexity int, first *int, after *string) int
+	}
+
+	ReceptionGrant struct {
+		EndedAt    func(childComplexity int) int
+		GivenAt    func(childComplexity int) int
+		GivenBy    func(childComplexity int) int
+		ID         func(childComplexity int) int
+		RuleDate   func(childComplexity int) int
+		RuleNumber func(childComplexity int) int
+		UntilAt    func(childComplexity int) int
+		User       func(childComplexity int) int
+	}
+
+	ReceptionPayload struct {
+		Reception func(childComplexity int) int
 	}
 
 	ReportPositionPayload struct {
@@ -578,9 +624,36 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		CaseBoardChanged  func(childComplexity int, after *string) int
-		OwnSessionChanged func(childComplexity int) int
-		SessionChanged    func(childComplexity int, id string, after *string) int
+		CaseBoardChanged   func(childComplexity int, after *string) int
+		OwnSessionChanged  func(childComplexity int) int
+		OwnTerminalChanged func(childComplexity int) int
+		SessionChanged     func(childComplexity int, id string, after *string) int
+		TerminalsChanged   func(childComplexity int) int
+	}
+
+	Terminal struct {
+		EnrolledAt func(childComplexity int) int
+		Fault      func(childComplexity int) int
+		FaultAt    func(childComplexity int) int
+		FaultNote  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Number     func(childComplexity int) int
+		Online     func(childComplexity int) int
+		Place      func(childComplexity int) int
+		Reason     func(childComplexity int) int
+		SeenAt     func(childComplexity int) int
+		State      func(childComplexity int) int
+		User       func(childComplexity int) int
+		Version    func(childComplexity int) int
+	}
+
+	TerminalPayload struct {
+		Terminal func(childComplexity int) int
+	}
+
+	TerminalsEvent struct {
+		Terminals func(childComplexity int) int
 	}
 
 	Terms struct {
@@ -1201,12 +1274,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.EndReasonCount.Sessions(childComplexity), true
 
+	case "EnrolTerminalPayload.kind":
+		if e.ComplexityRoot.EnrolTerminalPayload.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnrolTerminalPayload.Kind(childComplexity), true
+	case "EnrolTerminalPayload.terminalID":
+		if e.ComplexityRoot.EnrolTerminalPayload.TerminalID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnrolTerminalPayload.TerminalID(childComplexity), true
+
 	case "EnterCodePayload.pass":
 		if e.ComplexityRoot.EnterCodePayload.Pass == nil {
 			break
 		}
 
 		return e.ComplexityRoot.EnterCodePayload.Pass(childComplexity), true
+
+	case "IssueTerminalCodePayload.code":
+		if e.ComplexityRoot.IssueTerminalCodePayload.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IssueTerminalCodePayload.Code(childComplexity), true
+	case "IssueTerminalCodePayload.expiresAt":
+		if e.ComplexityRoot.IssueTerminalCodePayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IssueTerminalCodePayload.ExpiresAt(childComplexity), true
 
 	case "JoinPayload.session":
 		if e.ComplexityRoot.JoinPayload.Session == nil {
@@ -1455,12 +1554,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Me.Kind(childComplexity), true
+	case "Me.reception":
+		if e.ComplexityRoot.Me.Reception == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Me.Reception(childComplexity), true
 	case "Me.session":
 		if e.ComplexityRoot.Me.Session == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Me.Session(childComplexity), true
+	case "Me.terminal":
+		if e.ComplexityRoot.Me.Terminal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Me.Terminal(childComplexity), true
 	case "Me.user":
 		if e.ComplexityRoot.Me.User == nil {
 			break
@@ -1770,6 +1881,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmSend(childComplexity, args["input"].(model.ConfirmSendInput)), true
+	case "Mutation.endReception":
+		if e.ComplexityRoot.Mutation.EndReception == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endReception_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndReception(childComplexity, args["input"].(model.EndReceptionInput)), true
 	case "Mutation.endSession":
 		if e.ComplexityRoot.Mutation.EndSession == nil {
 			break
@@ -1781,6 +1903,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EndSession(childComplexity, args["input"].(model.EndSessionInput)), true
+	case "Mutation.enrolTerminal":
+		if e.ComplexityRoot.Mutation.EnrolTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_enrolTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EnrolTerminal(childComplexity, args["input"].(model.EnrolTerminalInput)), true
 	case "Mutation.enterCode":
 		if e.ComplexityRoot.Mutation.EnterCode == nil {
 			break
@@ -1792,6 +1925,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EnterCode(childComplexity, args["input"].(model.EnterCodeInput)), true
+	case "Mutation.grantReception":
+		if e.ComplexityRoot.Mutation.GrantReception == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_grantReception_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.GrantReception(childComplexity, args["input"].(model.GrantReceptionInput)), true
+	case "Mutation.issueTerminalCode":
+		if e.ComplexityRoot.Mutation.IssueTerminalCode == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_issueTerminalCode_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.IssueTerminalCode(childComplexity, args["input"].(model.IssueTerminalCodeInput)), true
 	case "Mutation.join":
 		if e.ComplexityRoot.Mutation.Join == nil {
 			break
@@ -1847,12 +2002,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.OpenMedia(childComplexity, args["input"].(model.OpenMediaInput)), true
+	case "Mutation.placeTerminal":
+		if e.ComplexityRoot.Mutation.PlaceTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_placeTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PlaceTerminal(childComplexity, args["input"].(model.PlaceTerminalInput)), true
 	case "Mutation.publish":
 		if e.ComplexityRoot.Mutation.Publish == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Mutation.Publish(childComplexity), true
+	case "Mutation.reinstateTerminal":
+		if e.ComplexityRoot.Mutation.ReinstateTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reinstateTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReinstateTerminal(childComplexity, args["input"].(model.ReinstateTerminalInput)), true
 	case "Mutation.renewCode":
 		if e.ComplexityRoot.Mutation.RenewCode == nil {
 			break
@@ -1919,6 +2096,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportPosition(childComplexity, args["input"].(model.ReportPositionInput)), true
+	case "Mutation.reportTerminal":
+		if e.ComplexityRoot.Mutation.ReportTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reportTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReportTerminal(childComplexity, args["input"].(model.ReportTerminalInput)), true
 	case "Mutation.reportTrouble":
 		if e.ComplexityRoot.Mutation.ReportTrouble == nil {
 			break
@@ -1963,6 +2151,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeLink(childComplexity, args["input"].(model.RevokeLinkInput)), true
+	case "Mutation.revokeTerminal":
+		if e.ComplexityRoot.Mutation.RevokeTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeTerminal(childComplexity, args["input"].(model.RevokeTerminalInput)), true
 	case "Mutation.setCallerCode":
 		if e.ComplexityRoot.Mutation.SetCallerCode == nil {
 			break
@@ -2008,6 +2207,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StopSending(childComplexity), true
+	case "Mutation.suspendTerminal":
+		if e.ComplexityRoot.Mutation.SuspendTerminal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_suspendTerminal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SuspendTerminal(childComplexity, args["input"].(model.SuspendTerminalInput)), true
 	case "Mutation.takeSnapshot":
 		if e.ComplexityRoot.Mutation.TakeSnapshot == nil {
 			break
@@ -2166,6 +2376,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OwnSession.Uploads(childComplexity), true
+
+	case "OwnTerminal.id":
+		if e.ComplexityRoot.OwnTerminal.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnTerminal.ID(childComplexity), true
+	case "OwnTerminal.kind":
+		if e.ComplexityRoot.OwnTerminal.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnTerminal.Kind(childComplexity), true
+	case "OwnTerminal.number":
+		if e.ComplexityRoot.OwnTerminal.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnTerminal.Number(childComplexity), true
 
 	case "OwnUpload.complete":
 		if e.ComplexityRoot.OwnUpload.Complete == nil {
@@ -2489,6 +2718,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MediaFiles(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*evidence.Filter), args["sort"].(*evidence.Sort)), true
+	case "Query.receptions":
+		if e.ComplexityRoot.Query.Receptions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Receptions(childComplexity), true
 	case "Query.session":
 		if e.ComplexityRoot.Query.Session == nil {
 			break
@@ -2528,6 +2763,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Statistics(childComplexity, args["from"].(string), args["to"].(string)), true
+	case "Query.terminals":
+		if e.ComplexityRoot.Query.Terminals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Terminals(childComplexity), true
 	case "Query.users":
 		if e.ComplexityRoot.Query.Users == nil {
 			break
@@ -2539,6 +2780,62 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string)), true
+
+	case "ReceptionGrant.endedAt":
+		if e.ComplexityRoot.ReceptionGrant.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.EndedAt(childComplexity), true
+	case "ReceptionGrant.givenAt":
+		if e.ComplexityRoot.ReceptionGrant.GivenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.GivenAt(childComplexity), true
+	case "ReceptionGrant.givenBy":
+		if e.ComplexityRoot.ReceptionGrant.GivenBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.GivenBy(childComplexity), true
+	case "ReceptionGrant.id":
+		if e.ComplexityRoot.ReceptionGrant.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.ID(childComplexity), true
+	case "ReceptionGrant.ruleDate":
+		if e.ComplexityRoot.ReceptionGrant.RuleDate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.RuleDate(childComplexity), true
+	case "ReceptionGrant.ruleNumber":
+		if e.ComplexityRoot.ReceptionGrant.RuleNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.RuleNumber(childComplexity), true
+	case "ReceptionGrant.until":
+		if e.ComplexityRoot.ReceptionGrant.UntilAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.UntilAt(childComplexity), true
+	case "ReceptionGrant.user":
+		if e.ComplexityRoot.ReceptionGrant.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionGrant.User(childComplexity), true
+
+	case "ReceptionPayload.reception":
+		if e.ComplexityRoot.ReceptionPayload.Reception == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReceptionPayload.Reception(childComplexity), true
 
 	case "ReportPositionPayload.receivedAt":
 		if e.ComplexityRoot.ReportPositionPayload.ReceivedAt == nil {
@@ -3082,6 +3379,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.OwnSessionChanged(childComplexity), true
+	case "Subscription.ownTerminalChanged":
+		if e.ComplexityRoot.Subscription.OwnTerminalChanged == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.OwnTerminalChanged(childComplexity), true
 	case "Subscription.sessionChanged":
 		if e.ComplexityRoot.Subscription.SessionChanged == nil {
 			break
@@ -3093,6 +3396,111 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.SessionChanged(childComplexity, args["id"].(string), args["after"].(*string)), true
+	case "Subscription.terminalsChanged":
+		if e.ComplexityRoot.Subscription.TerminalsChanged == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.TerminalsChanged(childComplexity), true
+
+	case "Terminal.enrolledAt":
+		if e.ComplexityRoot.Terminal.EnrolledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.EnrolledAt(childComplexity), true
+	case "Terminal.fault":
+		if e.ComplexityRoot.Terminal.Fault == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Fault(childComplexity), true
+	case "Terminal.faultAt":
+		if e.ComplexityRoot.Terminal.FaultAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.FaultAt(childComplexity), true
+	case "Terminal.faultNote":
+		if e.ComplexityRoot.Terminal.FaultNote == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.FaultNote(childComplexity), true
+	case "Terminal.id":
+		if e.ComplexityRoot.Terminal.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.ID(childComplexity), true
+	case "Terminal.kind":
+		if e.ComplexityRoot.Terminal.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Kind(childComplexity), true
+	case "Terminal.number":
+		if e.ComplexityRoot.Terminal.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Number(childComplexity), true
+	case "Terminal.online":
+		if e.ComplexityRoot.Terminal.Online == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Online(childComplexity), true
+	case "Terminal.place":
+		if e.ComplexityRoot.Terminal.Place == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Place(childComplexity), true
+	case "Terminal.reason":
+		if e.ComplexityRoot.Terminal.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Reason(childComplexity), true
+	case "Terminal.seenAt":
+		if e.ComplexityRoot.Terminal.SeenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.SeenAt(childComplexity), true
+	case "Terminal.state":
+		if e.ComplexityRoot.Terminal.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.State(childComplexity), true
+	case "Terminal.user":
+		if e.ComplexityRoot.Terminal.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.User(childComplexity), true
+	case "Terminal.version":
+		if e.ComplexityRoot.Terminal.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Terminal.Version(childComplexity), true
+
+	case "TerminalPayload.terminal":
+		if e.ComplexityRoot.TerminalPayload.Terminal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TerminalPayload.Terminal(childComplexity), true
+
+	case "TerminalsEvent.terminals":
+		if e.ComplexityRoot.TerminalsEvent.Terminals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TerminalsEvent.Terminals(childComplexity), true
 
 	case "Terms.danger":
 		if e.ComplexityRoot.Terms.Danger == nil {
@@ -3350,8 +3758,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
+			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
+			graphql.NewInputUnmarshaler("EnrolTerminalInput", ec.unmarshalInputEnrolTerminalInput),
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
+			graphql.NewInputUnmarshaler("GrantReceptionInput", ec.unmarshalInputGrantReceptionInput),
+			graphql.NewInputUnmarshaler("IssueTerminalCodeInput", ec.unmarshalInputIssueTerminalCodeInput),
 			graphql.NewInputUnmarshaler("JoinInput", ec.unmarshalInputJoinInput),
 			graphql.NewInputUnmarshaler("JournalFilter", ec.unmarshalInputJournalFilter),
 			graphql.NewInputUnmarshaler("MarkDispatchedInput", ec.unmarshalInputMarkDispatchedInput),
@@ -3359,20 +3771,25 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OpenCaseInput", ec.unmarshalInputOpenCaseInput),
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
+			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
+			graphql.NewInputUnmarshaler("ReinstateTerminalInput", ec.unmarshalInputReinstateTerminalInput),
 			graphql.NewInputUnmarshaler("RenewCodeInput", ec.unmarshalInputRenewCodeInput),
 			graphql.NewInputUnmarshaler("ReportFirstFrameInput", ec.unmarshalInputReportFirstFrameInput),
 			graphql.NewInputUnmarshaler("ReportLateInput", ec.unmarshalInputReportLateInput),
 			graphql.NewInputUnmarshaler("ReportMisdirectedInput", ec.unmarshalInputReportMisdirectedInput),
 			graphql.NewInputUnmarshaler("ReportMismatchInput", ec.unmarshalInputReportMismatchInput),
 			graphql.NewInputUnmarshaler("ReportPositionInput", ec.unmarshalInputReportPositionInput),
+			graphql.NewInputUnmarshaler("ReportTerminalInput", ec.unmarshalInputReportTerminalInput),
 			graphql.NewInputUnmarshaler("ReportTroubleInput", ec.unmarshalInputReportTroubleInput),
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
+			graphql.NewInputUnmarshaler("RevokeTerminalInput", ec.unmarshalInputRevokeTerminalInput),
 			graphql.NewInputUnmarshaler("SessionFilter", ec.unmarshalInputSessionFilter),
 			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("StopReportInput", ec.unmarshalInputStopReportInput),
+			graphql.NewInputUnmarshaler("SuspendTerminalInput", ec.unmarshalInputSuspendTerminalInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
@@ -4051,6 +4468,16 @@ enum JournalType {
   LIVE_UNRECORDED
   REQUEST_REFUSED
   REFUSALS_SUMMARISED
+  TERMINAL_CODE_ISSUED
+  TERMINAL_ENROLLED
+  TERMINAL_PLACED
+  TERMINAL_SUSPENDED
+  TERMINAL_REPORTED
+  TERMINAL_REINSTATED
+  TERMINAL_REVOKED
+  TERMINAL_REFUSED
+  RECEPTION_GRANTED
+  RECEPTION_ENDED
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -4451,6 +4878,9 @@ directive @can(object: PolicyObject!, action: PolicyAction!) on OBJECT | FIELD_D
 "Anybody may ask for it; what it shows was decided by the field that led to it."
 directive @public on OBJECT | FIELD_DEFINITION
 
+"A console may ask for it before its terminal is enrolled; for nothing else."
+directive @unenrolled on FIELD_DEFINITION
+
 "An instant in UTC, RFC 3339, microseconds."
 scalar Time
 
@@ -4482,6 +4912,9 @@ enum PolicyObject {
   REPORT
   OWN_SESSION
   ME
+  TERMINAL
+  OWN_TERMINAL
+  RECEPTION
 }
 
 "What may be done to a kind of thing."
@@ -4502,6 +4935,8 @@ enum PolicyAction {
   UPLOAD
   PUBLISH
   PURGE
+  SUSPEND
+  OPERATE
 }
 
 "Where a page of a connection stands (Relay)."
@@ -5022,6 +5457,207 @@ type StageCount @can(object: STATISTICS, action: READ) {
   sessions: Int!
 }
 `, BuiltIn: false},
+	{Name: "../schema/terminal.graphqls", Input: `"A kind of terminal (第2の5)."
+enum TerminalKind {
+  "タブレット型の受理端末"
+  TABLET
+  "ノート型の受理端末: reception and statistics"
+  NOTEBOOK
+  "管理用の端末: administration, no live media"
+  ADMIN
+}
+
+"Whether a terminal is served."
+enum TerminalState {
+  ENROLLED
+  "Until the manager reinstates it."
+  SUSPENDED
+  "For good."
+  REVOKED
+}
+
+"What a supervisor reports of a terminal."
+enum TerminalFault {
+  "Lost or stolen: suspended with the report."
+  LOST
+  "It does not work as it should."
+  FAULTY
+}
+
+"An enrolled device, and how it stands now (第4の6)."
+type Terminal @can(object: TERMINAL, action: READ) {
+  id: ID!
+  kind: TerminalKind!
+  "What stands on its label."
+  number: String! @can(object: TERMINAL, action: READ)
+  "Where it stands."
+  place: String! @can(object: TERMINAL, action: READ)
+  state: TerminalState!
+  "Why it was suspended or revoked."
+  reason: String @can(object: TERMINAL, action: READ)
+  "It was heard of within the last minute."
+  online: Boolean!
+  "The program that it runs, as it says itself."
+  version: String!
+  "Who signed in there last and has not signed out."
+  user: User
+  seenAt: Time!
+  enrolledAt: Time!
+  fault: TerminalFault
+  faultNote: String @can(object: TERMINAL, action: READ)
+  faultAt: Time
+}
+
+"The terminal where somebody is signed in, as they see it."
+type OwnTerminal @public {
+  id: ID!
+  kind: TerminalKind!
+  "What stands on its label."
+  number: String!
+}
+
+"A manager's right to receive like a dispatcher, where another rule provides so (第5の2)."
+type ReceptionGrant @can(object: RECEPTION, action: READ) {
+  id: ID!
+  "The manager it was given to."
+  user: User
+  "The other rule's number."
+  ruleNumber: String! @can(object: RECEPTION, action: READ)
+  "The other rule's date."
+  ruleDate: Date!
+  "The other manager; null where the operator gave it."
+  givenBy: User
+  givenAt: Time!
+  until: Time!
+  "Null while it lasts."
+  endedAt: Time
+}
+
+extend type Me {
+  "The terminal where the user is signed in."
+  terminal: OwnTerminal
+  "A manager has the dispatcher's rights at this moment (第5の2)."
+  reception: Boolean!
+}
+
+extend type Query {
+  "The agency's terminals, those in use first; at most 500."
+  terminals: [Terminal!]! @can(object: TERMINAL, action: READ)
+  "To whom reception was given (第5の2), the newest first; at most 200."
+  receptions: [ReceptionGrant!]! @can(object: RECEPTION, action: READ)
+}
+
+extend type Mutation {
+  "A code by which a new browser or program becomes a terminal, once, within 15 minutes. ALREADY_EXISTS where the number is another one's."
+  issueTerminalCode(input: IssueTerminalCodeInput!): IssueTerminalCodePayload! @can(object: TERMINAL, action: MANAGE)
+  "A browser or program with a new key becomes a terminal: the request's DPoP proof shows the key. TERMINAL_CODE_WRONG, RATE_LIMITED, ALREADY_EXISTS."
+  enrolTerminal(input: EnrolTerminalInput!): EnrolTerminalPayload! @public @unenrolled
+  "Notes where a terminal stands, or its new number."
+  placeTerminal(input: PlaceTerminalInput!): TerminalPayload! @can(object: TERMINAL, action: UPDATE)
+  "Stops a terminal at once: who is signed in there is out, and what they watch and download is cut. REASON_MISSING."
+  suspendTerminal(input: SuspendTerminalInput!): TerminalPayload! @can(object: TERMINAL, action: SUSPEND)
+  "Reports a terminal as lost, which suspends it, or as faulty. REASON_MISSING."
+  reportTerminal(input: ReportTerminalInput!): TerminalPayload! @can(object: TERMINAL, action: SUSPEND)
+  "Lets a suspended terminal be used again, and closes what was reported of it."
+  reinstateTerminal(input: ReinstateTerminalInput!): TerminalPayload! @can(object: TERMINAL, action: MANAGE)
+  "Ends a terminal for good. REASON_MISSING."
+  revokeTerminal(input: RevokeTerminalInput!): TerminalPayload! @can(object: TERMINAL, action: MANAGE)
+  "Gives another manager the dispatcher's rights until a day, by the other rule's number and date (第5の2). SELF_GIVEN, ALREADY_EXISTS."
+  grantReception(input: GrantReceptionInput!): ReceptionPayload! @can(object: RECEPTION, action: MANAGE)
+  "Ends a reception at once; what is watched under it is cut."
+  endReception(input: EndReceptionInput!): ReceptionPayload! @can(object: RECEPTION, action: MANAGE)
+}
+
+extend type Subscription {
+  "The agency's terminals, at once and whenever one of them changed, came or went."
+  terminalsChanged: TerminalsEvent! @can(object: TERMINAL, action: READ)
+  "The own terminal, at once and after each change; while it is open, the terminal counts as online. It ends with the sign-in or the terminal."
+  ownTerminalChanged: OwnTerminal! @can(object: OWN_TERMINAL, action: READ)
+}
+
+"Every terminal as it stands now."
+type TerminalsEvent @can(object: TERMINAL, action: READ) {
+  terminals: [Terminal!]!
+}
+
+"A terminal to enrol."
+input IssueTerminalCodeInput {
+  kind: TerminalKind!
+  number: String!
+  place: String
+}
+
+"The code, shown this once."
+type IssueTerminalCodePayload @can(object: TERMINAL, action: MANAGE) {
+  code: String! @can(object: TERMINAL, action: MANAGE)
+  expiresAt: Time!
+}
+
+"The code as the manager read it out."
+input EnrolTerminalInput {
+  code: String!
+}
+
+"What the browser or program is from now on."
+type EnrolTerminalPayload @public {
+  terminalID: ID!
+  kind: TerminalKind!
+}
+
+"Where a terminal stands; the number stays where none is given."
+input PlaceTerminalInput {
+  terminalID: ID!
+  number: String
+  place: String!
+}
+
+"Which terminal is stopped, and why."
+input SuspendTerminalInput {
+  terminalID: ID!
+  reason: String!
+}
+
+"What is wrong with which terminal."
+input ReportTerminalInput {
+  terminalID: ID!
+  fault: TerminalFault!
+  note: String!
+}
+
+"Which terminal is used again."
+input ReinstateTerminalInput {
+  terminalID: ID!
+}
+
+"Which terminal is ended for good, and why."
+input RevokeTerminalInput {
+  terminalID: ID!
+  reason: String!
+}
+
+"The terminal after the change."
+type TerminalPayload @can(object: TERMINAL, action: READ) {
+  terminal: Terminal!
+}
+
+"To whom reception is given, by which rule, until when."
+input GrantReceptionInput {
+  userID: ID!
+  ruleNumber: String!
+  ruleDate: Date!
+  until: Time!
+}
+
+"Which reception ends."
+input EndReceptionInput {
+  grantID: ID!
+}
+
+"The grant after the change."
+type ReceptionPayload @can(object: RECEPTION, action: READ) {
+  reception: ReceptionGrant!
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -5307,12 +5943,32 @@ func (ec *executionContext) childFields_EndReasonCount(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type EndReasonCount", field.Name)
 }
 
+func (ec *executionContext) childFields_EnrolTerminalPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "terminalID":
+		return ec.fieldContext_EnrolTerminalPayload_terminalID(ctx, field)
+	case "kind":
+		return ec.fieldContext_EnrolTerminalPayload_kind(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrolTerminalPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EnterCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "pass":
 		return ec.fieldContext_EnterCodePayload_pass(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnterCodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_IssueTerminalCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_IssueTerminalCodePayload_code(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_IssueTerminalCodePayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IssueTerminalCodePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_JoinPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5443,6 +6099,10 @@ func (ec *executionContext) childFields_Me(ctx context.Context, field graphql.Co
 		return ec.fieldContext_Me_agency(ctx, field)
 	case "session":
 		return ec.fieldContext_Me_session(ctx, field)
+	case "terminal":
+		return ec.fieldContext_Me_terminal(ctx, field)
+	case "reception":
+		return ec.fieldContext_Me_reception(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Me", field.Name)
 }
@@ -5609,6 +6269,18 @@ func (ec *executionContext) childFields_OwnSession(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type OwnSession", field.Name)
 }
 
+func (ec *executionContext) childFields_OwnTerminal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OwnTerminal_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_OwnTerminal_kind(ctx, field)
+	case "number":
+		return ec.fieldContext_OwnTerminal_number(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnTerminal", field.Name)
+}
+
 func (ec *executionContext) childFields_OwnUpload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5739,6 +6411,36 @@ func (ec *executionContext) childFields_PublishPayload(ctx context.Context, fiel
 		return ec.fieldContext_PublishPayload_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PublishPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReceptionGrant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ReceptionGrant_id(ctx, field)
+	case "user":
+		return ec.fieldContext_ReceptionGrant_user(ctx, field)
+	case "ruleNumber":
+		return ec.fieldContext_ReceptionGrant_ruleNumber(ctx, field)
+	case "ruleDate":
+		return ec.fieldContext_ReceptionGrant_ruleDate(ctx, field)
+	case "givenBy":
+		return ec.fieldContext_ReceptionGrant_givenBy(ctx, field)
+	case "givenAt":
+		return ec.fieldContext_ReceptionGrant_givenAt(ctx, field)
+	case "until":
+		return ec.fieldContext_ReceptionGrant_until(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_ReceptionGrant_endedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReceptionGrant", field.Name)
+}
+
+func (ec *executionContext) childFields_ReceptionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reception":
+		return ec.fieldContext_ReceptionPayload_reception(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReceptionPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ReportPositionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5981,6 +6683,56 @@ func (ec *executionContext) childFields_Statistics(ctx context.Context, field gr
 		return ec.fieldContext_Statistics_funnel(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Statistics", field.Name)
+}
+
+func (ec *executionContext) childFields_Terminal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Terminal_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Terminal_kind(ctx, field)
+	case "number":
+		return ec.fieldContext_Terminal_number(ctx, field)
+	case "place":
+		return ec.fieldContext_Terminal_place(ctx, field)
+	case "state":
+		return ec.fieldContext_Terminal_state(ctx, field)
+	case "reason":
+		return ec.fieldContext_Terminal_reason(ctx, field)
+	case "online":
+		return ec.fieldContext_Terminal_online(ctx, field)
+	case "version":
+		return ec.fieldContext_Terminal_version(ctx, field)
+	case "user":
+		return ec.fieldContext_Terminal_user(ctx, field)
+	case "seenAt":
+		return ec.fieldContext_Terminal_seenAt(ctx, field)
+	case "enrolledAt":
+		return ec.fieldContext_Terminal_enrolledAt(ctx, field)
+	case "fault":
+		return ec.fieldContext_Terminal_fault(ctx, field)
+	case "faultNote":
+		return ec.fieldContext_Terminal_faultNote(ctx, field)
+	case "faultAt":
+		return ec.fieldContext_Terminal_faultAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Terminal", field.Name)
+}
+
+func (ec *executionContext) childFields_TerminalPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "terminal":
+		return ec.fieldContext_TerminalPayload_terminal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TerminalPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_TerminalsEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "terminals":
+		return ec.fieldContext_TerminalsEvent_terminals(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TerminalsEvent", field.Name)
 }
 
 func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -126,10 +126,26 @@ type DonePayload struct {
 	Done bool `json:"done"`
 }
 
+// Which reception ends.
+type EndReceptionInput struct {
+	GrantID string `json:"grantID"`
+}
+
 // What ends, and why.
 type EndSessionInput struct {
 	SessionID string          `json:"sessionID"`
 	Reason    cases.EndReason `json:"reason"`
+}
+
+// The code as the manager read it out.
+type EnrolTerminalInput struct {
+	Code string `json:"code"`
+}
+
+// What the browser or program is from now on.
+type EnrolTerminalPayload struct {
+	TerminalID string      `json:"terminalID"`
+	Kind       policy.Desk `json:"kind"`
 }
 
 // The access code, as the officer reads it aloud.
@@ -142,6 +158,27 @@ type EnterCodeInput struct {
 type EnterCodePayload struct {
 	// Hand it to join.
 	Pass string `json:"pass"`
+}
+
+// To whom reception is given, by which rule, until when.
+type GrantReceptionInput struct {
+	UserID     string    `json:"userID"`
+	RuleNumber string    `json:"ruleNumber"`
+	RuleDate   string    `json:"ruleDate"`
+	Until      time.Time `json:"until"`
+}
+
+// A terminal to enrol.
+type IssueTerminalCodeInput struct {
+	Kind   policy.Desk `json:"kind"`
+	Number string      `json:"number"`
+	Place  *string     `json:"place,omitempty"`
+}
+
+// The code, shown this once.
+type IssueTerminalCodePayload struct {
+	Code      string    `json:"code"`
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // The answer to the four items, and the phone that gives it.
@@ -193,6 +230,10 @@ type Me struct {
 	Agency *identity.Agency `json:"agency"`
 	// The own video report of a caller's phone.
 	Session *OwnSession `json:"session,omitempty"`
+	// The terminal where the user is signed in.
+	Terminal *identity.Terminal `json:"terminal,omitempty"`
+	// A manager has the dispatcher's rights at this moment (第5の2).
+	Reception bool `json:"reception"`
 }
 
 // How many of each kind were received.
@@ -306,6 +347,13 @@ type PhoneNumber struct {
 	Whole  bool     `json:"whole"`
 }
 
+// Where a terminal stands; the number stays where none is given.
+type PlaceTerminalInput struct {
+	TerminalID string  `json:"terminalID"`
+	Number     *string `json:"number,omitempty"`
+	Place      string  `json:"place"`
+}
+
 // A page of fixes, newest first.
 type PositionConnection struct {
 	Edges    []*PositionEdge   `json:"edges"`
@@ -329,6 +377,16 @@ type PublishPayload struct {
 
 // Reading changes nothing.
 type Query struct {
+}
+
+// The grant after the change.
+type ReceptionPayload struct {
+	Reception *identity.ReceptionGrant `json:"reception"`
+}
+
+// Which terminal is used again.
+type ReinstateTerminalInput struct {
+	TerminalID string `json:"terminalID"`
 }
 
 // The video report whose link gets a new access code.
@@ -370,6 +428,13 @@ type ReportPositionInput struct {
 // That the fix was stored.
 type ReportPositionPayload struct {
 	ReceivedAt time.Time `json:"receivedAt"`
+}
+
+// What is wrong with which terminal.
+type ReportTerminalInput struct {
+	TerminalID string         `json:"terminalID"`
+	Fault      identity.Fault `json:"fault"`
+	Note       string         `json:"note"`
 }
 
 // What stands in the caller's way.
@@ -419,6 +484,12 @@ type ResumeInput struct {
 // The video report whose link is destroyed.
 type RevokeLinkInput struct {
 	SessionID string `json:"sessionID"`
+}
+
+// Which terminal is ended for good, and why.
+type RevokeTerminalInput struct {
+	TerminalID string `json:"terminalID"`
+	Reason     string `json:"reason"`
 }
 
 // A page of video reports.
@@ -487,6 +558,12 @@ type StopReportInput struct {
 type Subscription struct {
 }
 
+// Which terminal is stopped, and why.
+type SuspendTerminalInput struct {
+	TerminalID string `json:"terminalID"`
+	Reason     string `json:"reason"`
+}
+
 // What a still is taken from.
 type TakeSnapshotInput struct {
 	SessionID string `json:"sessionID"`
@@ -494,6 +571,16 @@ type TakeSnapshotInput struct {
 	SourceID *string `json:"sourceID,omitempty"`
 	// In bytes, of the JPEG that will be uploaded.
 	Size int64 `json:"size"`
+}
+
+// The terminal after the change.
+type TerminalPayload struct {
+	Terminal *identity.Terminal `json:"terminal"`
+}
+
+// Every terminal as it stands now.
+type TerminalsEvent struct {
+	Terminals []*identity.Terminal `json:"terminals"`
 }
 
 // What changes; what is left out stays.

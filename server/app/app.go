@@ -63,6 +63,10 @@ type App struct {
 	work     sync.WaitGroup // what commits have left to do
 	demo     *Demo
 	gateway  *notify.Gateway // nil: SMS leaves by none
+	// demoTerminal is where console requests without a proof come from; empty where
+	// there is no such exception.
+	demoTerminal string
+	strict       bool
 }
 
 // Option changes what New builds.
@@ -72,6 +76,10 @@ type options struct{ channel notify.Channel }
 
 // WithChannel sends messages through c instead of what the settings say.
 func WithChannel(c notify.Channel) Option { return func(_ *App, o *options) { o.channel = c } }
+
+// WithStrictTerminals asks every console for its terminal's proof in demo mode,
+// too.
+func WithStrictTerminals() Option { return func(a *App, _ *options) { a.strict = true } }
 
 // Open opens the database and the rooms that need no network: what the commands
 // beside serve work with.
@@ -129,6 +137,7 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 	a.Evidence, err = evidence.New(evidence.Config{
 		DB: a.DB, Journal: a.Journal, Cases: a.Cases, Identity: a.People, Bearers: a.bearers, Store: store, Keys: a.Keys,
 		WriteProblem: writeProblem, Head: recordingHead, Logger: log,
+		May: func(actor policy.Actor) bool { return a.policy.Can(actor, actor.Agency, policy.Media, policy.Open) },
 	})
 	return a, err
 }
@@ -166,6 +175,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 		return nil, fmt.Errorf("open media port: %w", err)
 	}
 	a.Cases.Beside(a.afterCommit)
+	a.People.OnCut(a.streams.leave)
 	a.Cases.OnOver(a.streams.over)
 	a.Cases.OnHeld(a.streams.held)
 	a.Cases.OnCut(a.streams.cut)
@@ -181,6 +191,9 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	if c.Demo {
 		if a.demo, err = a.makeDemo(ctx); err != nil {
 			return nil, err
+		}
+		if a.demo.Terminal != nil && !a.strict {
+			a.demoTerminal = a.demo.Terminal.ID
 		}
 	}
 	a.handler, err = a.routes(graph.NewHandler(&graph.Resolver{

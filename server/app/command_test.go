@@ -78,7 +78,7 @@ var shownOnce = regexp.MustCompile(`password, shown this once: (\S+)`)
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	t.Run("without a command the usage is told", func(t *testing.T) {
-		for _, args := range [][]string{nil, {"srve"}, {"user"}, {"user", "remove"}} {
+		for _, args := range [][]string{nil, {"srve"}, {"user"}, {"user", "remove"}, {"terminal"}, {"terminal", "sell"}} {
 			o := genba(t, nil, args...)
 			require.Equal(t, 1, o.code)
 			require.Contains(t, o.err, "usage: genba COMMAND")
@@ -132,8 +132,42 @@ func TestCommands(t *testing.T) {
 		c := config(t, "")
 		c.Data, c.Keys, c.Demo = filepath.Join(dir, "data"), filepath.Join(dir, "keys"), false
 		h := open(t, c, &clock{})
-		v := h.signInAs("aomori", "boss", password)
+		v := h.visitor("console")
+		v.desk = newDesk(t)
+		v.language = "en"
+		require.Equal(t, "TERMINAL_UNKNOWN", v.refused(signIn, vars{"in": vars{"userName": "boss", "password": password}}), "nothing is answered before a terminal is enrolled")
+		o = genba(t, nil, append(append([]string{"terminal", "enrol"}, folders(dir)...), "--number", "A-1", "--place", "課長席")...)
+		require.Zero(t, o.code, o.err)
+		v.enrol(codeShown.FindString(o.out))
+		v.enter("aomori", "boss", password)
+		o = genba(t, nil, append([]string{"terminal", "list"}, folders(dir)...)...)
+		require.Zero(t, o.code, o.err)
+		require.Regexp(t, `ENROLLED\s+ADMIN\s+A-1 .* online .*課長席`, o.out)
 		require.JSONEq(t, `{"me":{"agency":{"code":"aomori"}}}`, string(v.graphql(`{me{agency{code}}}`, nil).Data))
+		until := time.Now().Add(time.Hour).Format(time.RFC3339)
+		o = genba(t, nil, append(append([]string{"user", "reception"}, folders(dir)...), "--user-name", "boss", "--rule-number", "達第1号", "--rule-date", "2026-01-05", "--until", until)...)
+		require.Zero(t, o.code, o.err)
+		require.JSONEq(t, `{"me":{"reception":true}}`, string(v.graphql(`{me{reception}}`, nil).Data))
+		o = genba(t, nil, append(append([]string{"user", "reception"}, folders(dir)...), "--user-name", "boss", "--end")...)
+		require.Zero(t, o.code, o.err)
+		require.JSONEq(t, `{"me":{"reception":false}}`, string(v.graphql(`{me{reception}}`, nil).Data))
+		require.Equal(t, 1, genba(t, nil, append(append([]string{"terminal", "revoke"}, folders(dir)...), "--number", "Z-9")...).code)
+		f := v.hears(`subscription { ownTerminalChanged { number } }`)
+		eventually(t, func() string {
+			if f.answers() == 0 {
+				return "the console does not know its terminal"
+			}
+			return ""
+		})
+		o = genba(t, nil, append(append([]string{"terminal", "revoke"}, folders(dir)...), "--number", "A-1")...)
+		require.Zero(t, o.code, o.err)
+		eventually(t, func() string { // the server hears of what another process wrote
+			if why := f.refusal(); why != "TERMINAL_REVOKED" {
+				return "the console is not cut: " + why
+			}
+			return ""
+		})
+		require.Equal(t, "TERMINAL_REVOKED", v.refused(`{me{kind}}`, nil))
 		_, err := h.DB.SQL().ExecContext(t.Context(), "UPDATE journal_entries SET actor_id = 'somebody' WHERE number = 2")
 		require.Error(t, err, "the database refuses to change an entry")
 		_, err = h.DB.SQL().ExecContext(t.Context(), "DROP TRIGGER journal_no_update; UPDATE journal_entries SET actor_id = 'somebody' WHERE number = 2")

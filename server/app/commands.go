@@ -19,11 +19,15 @@ import (
 
 const usage = `usage: genba COMMAND [FLAGS]
 
-  serve         run the server
-  migrate       bring the database to the newest step, and end
-  user create   register a person who signs in, and the agency where it is new
-  purge         show what is due and purge it
-  verify        check the journal, the sealed files and the positions
+  serve            run the server
+  migrate          bring the database to the newest step, and end
+  user create      register a person who signs in, and the agency where it is new
+  user reception   give a manager the dispatcher's rights, by another rule (第5の2)
+  terminal enrol   show a code by which a browser becomes a terminal
+  terminal list    show the terminals and how they stand
+  terminal revoke  end a terminal for good
+  purge            show what is due and purge it
+  verify           check the journal, the sealed files and the positions
 
 genba COMMAND -h lists the flags. Each is also GENBA_ and its name in capitals,
 and a line of the file that --config names.
@@ -63,6 +67,11 @@ func Command(ctx context.Context, args, environment []string, out, errs io.Write
 		if len(rest) > 0 && rest[0] == "create" {
 			return c.createUser(ctx, rest[1:])
 		}
+		if len(rest) > 0 && rest[0] == "reception" {
+			return c.reception(ctx, rest[1:])
+		}
+	case "terminal":
+		return c.terminal(ctx, rest)
 	case "purge":
 		return c.with(ctx, rest, nil, c.purge)
 	case "verify":

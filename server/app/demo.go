@@ -2,8 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +24,9 @@ type Demo struct {
 	BaseURL string     `json:"baseURL"`
 	Agency  string     `json:"agency"`
 	Users   []DemoUser `json:"users"`
+	// Terminal is where console requests without a proof come from; programs may
+	// prove it by its key, too.
+	Terminal *DemoTerminal `json:"terminal"`
 	// Made says that this start made them; their passwords are shown once.
 	Made bool `json:"-"`
 }
@@ -29,6 +36,14 @@ type DemoUser struct {
 	Role     policy.Role `json:"role"`
 	UserName string      `json:"userName"`
 	Password string      `json:"password"`
+}
+
+// DemoTerminal is an enrolled terminal whose key stands in a file.
+type DemoTerminal struct {
+	ID         string      `json:"id"`
+	Number     string      `json:"number"`
+	Kind       policy.Desk `json:"kind"`
+	PrivateKey string      `json:"privateKey"` // PEM, PKCS #8
 }
 
 const demoAgency = "fukushima"
@@ -42,7 +57,7 @@ func (a *App) makeDemo(ctx context.Context) (*Demo, error) {
 		return nil, err
 	}
 	if agencies > 0 {
-		return a.foundDemo(path)
+		return a.foundDemo(ctx, path)
 	}
 	d := &Demo{BaseURL: a.URL(), Agency: demoAgency, Made: true}
 	agency, err := a.People.CreateAgency(ctx, identity.NewAgency{Code: demoAgency, NameJa: a.Config.DemoAgency, NameEn: a.Config.DemoAgencyEn})
@@ -64,11 +79,36 @@ func (a *App) makeDemo(ctx context.Context) (*Demo, error) {
 		}
 		d.Users = append(d.Users, u)
 	}
+	if err := a.addDemoTerminal(ctx, d, agency.ID); err != nil {
+		return nil, err
+	}
 	return d, writeDemo(path, d)
 }
 
+// addDemoTerminal enrols a notebook whose key this machine knows.
+func (a *App) addDemoTerminal(ctx context.Context, d *Demo, agency string) error {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make terminal key: %w", err)
+	}
+	key, err := identity.NewPublicKey(&private.PublicKey)
+	if err != nil {
+		return err
+	}
+	t, err := a.People.AddTerminal(ctx, policy.SystemActor(), agency, identity.NewTerminal{Kind: policy.Notebook, Number: "DEMO-1"}, key, true)
+	if err != nil {
+		return err
+	}
+	text, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return fmt.Errorf("write terminal key: %w", err)
+	}
+	d.Terminal = &DemoTerminal{ID: t.ID, Number: t.Number, Kind: t.Kind, PrivateKey: string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))}
+	return nil
+}
+
 // foundDemo reads what an earlier start wrote; the address may have changed.
-func (a *App) foundDemo(path string) (*Demo, error) {
+func (a *App) foundDemo(ctx context.Context, path string) (*Demo, error) {
 	var d Demo
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +120,15 @@ func (a *App) foundDemo(path string) (*Demo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read demo.json: %w", err)
 	}
-	if d.BaseURL == a.URL() {
+	if d.Terminal == nil { // written before there were terminals
+		agency, err := a.People.AgencyByCode(ctx, d.Agency)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.addDemoTerminal(ctx, &d, agency.ID); err != nil {
+			return nil, err
+		}
+	} else if d.BaseURL == a.URL() {
 		return &d, nil
 	}
 	d.BaseURL = a.URL()

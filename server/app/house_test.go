@@ -182,14 +182,14 @@ func open(t testing.TB, c app.Config, ticks *clock) *house {
 }
 
 // openWith starts a house that sends its messages through a channel.
-func openWith(t testing.TB, c app.Config, ticks *clock, channel notify.Channel) *house {
+func openWith(t testing.TB, c app.Config, ticks *clock, channel notify.Channel, more ...app.Option) *house {
 	t.Helper()
 	h := &house{t: t, clock: ticks, ended: make(chan error, 1), over: &sync.Once{}, refusals: &book{}}
 	log := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	var err error
-	h.App, err = app.New(ctx, c, ticks, log, app.WithChannel(channel))
+	h.App, err = app.New(ctx, c, ticks, log, append(more, app.WithChannel(channel))...)
 	require.NoError(t, err)
 	h.http = &http.Client{
 		Transport:     &http.Transport{DialContext: h.dial, DisableCompression: true},
@@ -323,6 +323,7 @@ type visitor struct {
 	page     string
 	cookie   string // NAME=VALUE
 	language string
+	desk     *desk // whose key proves where the browser is; nil shows none
 }
 
 func (h *house) visitor(page string) *visitor { return &visitor{house: h, page: page, language: "en"} }
@@ -352,6 +353,9 @@ func (v *visitor) headers() []string {
 	h := []string{"Origin", v.URL(), "Content-Type", "application/json", "Genba-Actor", v.page, "Accept-Language", v.language}
 	if v.cookie != "" {
 		h = append(h, "Cookie", v.cookie)
+	}
+	if v.desk != nil {
+		h = append(h, "DPoP", v.desk.proof(v.t, v.nonce(), http.MethodPost, v.URL()+"/graphql"))
 	}
 	return h
 }
@@ -408,17 +412,28 @@ func (h *house) signIn(role policy.Role) *visitor {
 	return nil
 }
 
+// nonce is what the console's page says of proofs.
+func (h *house) nonce() string {
+	h.t.Helper()
+	return h.must(http.MethodHead, "/console", nil).header.Get("DPoP-Nonce")
+}
+
 const signIn = `mutation($in: SignInInput!){signIn(input:$in){me{kind user{id role} agency{id code}}}}`
 
 func (h *house) signInAs(agency, user, password string) *visitor {
 	h.t.Helper()
-	v := h.visitor("console")
+	return h.visitor("console").enter(agency, user, password)
+}
+
+// enter signs somebody in at this browser.
+func (v *visitor) enter(agency, user, password string) *visitor {
+	v.t.Helper()
 	in := vars{"userName": user, "password": password}
 	if agency != "" {
 		in["agency"] = agency
 	}
 	ask[struct{}](v, signIn, vars{"in": in})
-	require.True(h.t, strings.HasPrefix(v.cookie, "__Host-console="))
+	require.True(v.t, strings.HasPrefix(v.cookie, "__Host-console="))
 	return v
 }
 

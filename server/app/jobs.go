@@ -27,6 +27,8 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("sweep", sweepEvery, a.purge),
 		a.every("anchor clock", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
 		a.every("ask viewers again", askAgain, a.streams.recheck),
+		a.every("hear other processes", askAgain, a.Journal.RingForeign),
+		a.every("end receptions", askAgain, a.People.EndReceptions),
 		a.every("close viewings", tendEvery, a.Evidence.CloseExpired),
 		a.every("summarise refusals", tendEvery, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
 		a.every("sweep link keys", keysEvery, a.Cases.SweepLinkKeys),

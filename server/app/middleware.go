@@ -22,6 +22,10 @@ import (
 const (
 	actorHeader   = "Genba-Actor"
 	cookieOptions = "; Path=/; Secure; HttpOnly; SameSite=Strict"
+	consolePage   = "console"
+	// A terminal proves itself by DPoP (RFC 9449).
+	proofHeader = "DPoP"
+	nonceHeader = "DPoP-Nonce"
 )
 
 var cookieNames = map[string]string{"console": "__Host-console", "caller": "__Host-caller"}
@@ -137,20 +141,20 @@ func (a *App) visitors(next http.Handler) http.Handler {
 			Recognise: func(ctx context.Context, page string) (policy.Actor, error) {
 				return a.recognise(ctx, page, cookies[page])
 			},
+			Prove: func(ctx context.Context, page, proof string) (context.Context, error) {
+				return a.prove(ctx, page, proof, r)
+			},
 		}
 		if !upgrade {
-			actor, err := v.Recognise(r.Context(), r.Header.Get(actorHeader))
-			if err != nil && !problem.Is(err, problem.Unauthenticated) {
+			var err error
+			if r, err = a.visit(r, &v, w.Header()); err != nil {
 				writeProblem(w, r, err)
 				return
-			}
-			if err == nil {
-				v.Actor = actor
 			}
 			v.SetCookie = func(page, value string) {
 				if value == "" {
 					w.Header().Add("Set-Cookie", cookieNames[page]+"="+cookieOptions+"; Max-Age=0")
-					w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+					w.Header().Set("Clear-Site-Data", `"cache"`) // the key of the terminal stays in its storage
 					return
 				}
 				w.Header().Add("Set-Cookie", cookieNames[page]+"="+value+cookieOptions)
@@ -159,6 +163,58 @@ func (a *App) visitors(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r.WithContext(graph.WithVisitor(r.Context(), v)))
 	})
+}
+
+// visit finds out from a request's header and cookies who asks and from which
+// terminal. What has to do with terminals is told as GraphQL's answer.
+func (a *App) visit(r *http.Request, v *graph.Visitor, answer http.Header) (*http.Request, error) {
+	page, proof := r.Header.Get(actorHeader), strings.Join(r.Header.Values(proofHeader), ",") // two are none
+	if page == consolePage || proof != "" {
+		answer.Set(nonceHeader, a.People.Nonce())
+	}
+	ctx, err := v.Prove(r.Context(), page, proof)
+	r = r.WithContext(ctx)
+	if err == nil {
+		var actor policy.Actor
+		if actor, err = v.Recognise(ctx, page); err == nil {
+			v.Actor = actor
+			return r, nil
+		}
+	}
+	switch problem.Of(err).Reason() {
+	case problem.Unauthenticated:
+		return r, nil
+	case problem.TerminalDiffers: // so that somebody can sign in here
+		answer.Add("Set-Cookie", cookieNames[page]+"="+cookieOptions+"; Max-Age=0")
+	case problem.TerminalNonce:
+		answer.Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+	case problem.Internal:
+		return r, err
+	}
+	v.Refused = err
+	return r, nil
+}
+
+// prove finds the terminal that a request of the console comes from. In demo
+// mode one without any proof counts as coming from the demonstration's terminal,
+// so that programs go on signing in by password alone; so does one that names no
+// page.
+func (a *App) prove(ctx context.Context, page, proof string, r *http.Request) (context.Context, error) {
+	switch {
+	case page != consolePage && page != "":
+		return ctx, nil
+	case proof != "":
+		return a.People.Prove(ctx, proof, r.Method, a.URL()+r.URL.Path)
+	case a.demoTerminal != "":
+		seated, err := a.People.Sit(ctx, a.demoTerminal)
+		if err != nil && page == "" {
+			return ctx, nil
+		}
+		return seated, err
+	case page == consolePage:
+		return ctx, problem.New(problem.TerminalUnknown)
+	}
+	return ctx, nil
 }
 
 // recognise asks the page's room who holds the cookie.

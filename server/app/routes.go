@@ -205,6 +205,9 @@ func (p pages) asset(w http.ResponseWriter, r *http.Request) {
 // .
 func (a *App) page(p pages, name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name == "console.html" {
+			w.Header().Set(nonceHeader, a.People.Nonce()) // for the first proof; HEAD is enough to have it
+		}
 		if to := a.elsewhere(r); to != "" {
 			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 			return

@@ -35,7 +35,11 @@ func (v *visitor) socket(ctx context.Context) (*websocket.Conn, error) {
 		return nil, err
 	}
 	c.SetReadLimit(1 << 20)
-	payload := fmt.Appendf(nil, `{"Genba-Actor":%q,"language":%q}`, v.page, v.language)
+	proof := ""
+	if v.desk != nil {
+		proof = v.desk.proof(v.t, v.nonce(), http.MethodGet, v.URL()+"/graphql")
+	}
+	payload := fmt.Appendf(nil, `{"Genba-Actor":%q,"language":%q,"DPoP":%q}`, v.page, v.language, proof)
 	if err := wsjson.Write(ctx, c, message{Type: "connection_init", Payload: payload}); err != nil {
 		return nil, err
 	}

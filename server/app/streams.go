@@ -164,13 +164,46 @@ func (s *streams) recheck(ctx context.Context) error {
 		if err == nil {
 			err = s.a.Evidence.KeepViewing(ctx, actor, viewing, identity.GrantLife)
 		}
-		if problem.Is(err, problem.Unauthenticated) || problem.Is(err, problem.GrantInvalid) {
+		if over(err) {
 			s.a.Live.CutPeer(peer)
 			continue
 		}
 		failed = errors.Join(failed, err)
 	}
+	return errors.Join(failed, s.recheckDownloads(ctx))
+}
+
+// recheckDownloads asks the same of whoever is being served a file.
+func (s *streams) recheckDownloads(ctx context.Context) error {
+	var failed error
+	for _, login := range s.a.Evidence.Serving() {
+		actor, err := s.a.People.StillSignedIn(ctx, login)
+		if err == nil && !s.a.policy.Can(actor, actor.Agency, policy.Media, policy.Open) {
+			err = problem.New(problem.Unauthenticated)
+		}
+		if over(err) {
+			err = s.a.Evidence.LoginRevoked(ctx, login)
+		}
+		failed = errors.Join(failed, err)
+	}
 	return failed
+}
+
+// over tells whether somebody may no more, rather than that it cannot be known.
+func over(err error) bool {
+	return err != nil && (problem.Of(err).Code() == problem.Unauthorised || problem.Is(err, problem.GrantInvalid))
+}
+
+// leave cuts what sign-ins watch and download.
+func (s *streams) leave(logins []string) {
+	s.a.afterCommit("cut sign-ins", func(ctx context.Context) error {
+		var failed error
+		for _, login := range logins {
+			s.a.Live.CutPeer(login)
+			failed = errors.Join(failed, s.a.Evidence.LoginRevoked(ctx, login))
+		}
+		return failed
+	})
 }
 
 func (s *streams) stop() {

@@ -67,6 +67,9 @@ type Config struct {
 	// Head makes the head of a recording that makes it seekable: it is served in
 	// place of the init fragment. Without it recordings are served as they are.
 	Head func(contentType string, init []byte, fragments []FragmentInfo) ([]byte, error)
+	// May tells whether somebody whose grant is used may still open files; nil: they
+	// may as long as they are signed in.
+	May func(policy.Actor) bool
 	// Used is the used fraction, 0 to 1, of the disk that holds the files; by
 	// default the store's own.
 	Used func() (float64, error)

@@ -137,6 +137,7 @@ type scene struct {
 	session    *cases.Session
 	phone      policy.Actor
 	server     *httptest.Server
+	terminal   *identity.Terminal // where everybody signs in
 }
 
 const password = "correct horse battery"
@@ -154,13 +155,21 @@ func newScene(t *testing.T, db *database.DB) *scene {
 	return s
 }
 
-func (s *scene) ctx() context.Context { return identity.WithAddress(s.t.Context(), "192.0.2.1") }
+func (s *scene) ctx() context.Context {
+	return identity.WithTerminal(identity.WithAddress(s.t.Context(), "192.0.2.1"), s.terminal)
+}
 
 func (s *scene) furnish() {
 	s.t.Helper()
 	a, err := s.identity.CreateAgency(s.ctx(), identity.NewAgency{Code: "fukushima", NameJa: "福島県警察", NameEn: "Fukushima Police"})
 	require.NoError(s.t, err)
 	s.agency = a
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(s.t, err)
+	key, err := identity.NewPublicKey(&private.PublicKey)
+	require.NoError(s.t, err)
+	s.terminal, err = s.identity.AddTerminal(s.ctx(), policy.SystemActor(), a.ID, identity.NewTerminal{Kind: policy.Notebook, Number: "1"}, key, true)
+	require.NoError(s.t, err)
 	s.dispatcher = s.signIn("sato", policy.Dispatcher)
 	s.supervisor = s.signIn("kato", policy.Supervisor)
 	s.session, s.phone = s.join(s.newSession())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -102,6 +104,9 @@ func (e *Evidence) count(tx *database.Tx, m *MediaFile) error {
 // visible refuses what hides a file though it is there: what came in by mistake
 // is a supervisor's to open (第4の3(3)).
 func (e *Evidence) visible(ctx context.Context, actor policy.Actor, m *MediaFile) error {
+	if e.May != nil && !e.May(actor) {
+		return problem.New(problem.Forbidden) // what somebody may can end while they look
+	}
 	s, err := e.Cases.Session(ctx, m.AgencyID, m.SessionID)
 	if err != nil {
 		return err
@@ -119,4 +124,11 @@ func (e *Evidence) bound(ctx context.Context, m *MediaFile) (bool, error) {
 		return false, err
 	}
 	return p.State == cases.Bound, nil
+}
+
+// Serving are the sign-ins that something is being served to.
+func (e *Evidence) Serving() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.grants))
 }

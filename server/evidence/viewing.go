@@ -70,6 +70,9 @@ func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, purp
 	if err != nil {
 		return nil, err
 	}
+	if m.Kind == KindRecording && m.State == Receiving && !actor.Desk.Receives() {
+		return nil, problem.New(problem.Forbidden) // it is live video, only a little later (第5の2)
+	}
 	v, err := e.view(ctx, actor, Viewing{AgencyID: m.AgencyID, SessionID: m.SessionID, MediaID: m.ID, Purpose: purpose}, m.CaseID, identity.GrantLife)
 	if err != nil {
 		return nil, err

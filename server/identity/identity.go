@@ -1,5 +1,5 @@
 // Package identity owns who there is: agencies with their settings, the people
-// who sign in (第3, 第7), their logins, the throttle on guessing, and the short
+// who sign in (第3, 第7), the terminals that they sign in at (第4の6), their logins, the throttle on guessing, and the short
 // bearers that byte transports take. What anybody may do is policy's; what they
 // do belongs to the rooms above.
 package identity
@@ -86,9 +86,12 @@ type Login struct {
 	ID        string
 	UserID    string
 	TokenHash []byte
-	CreatedAt time.Time
-	SeenAt    time.Time
-	EndedAt   *time.Time
+	// TerminalID is the terminal it is bound to; nil for one from before there were
+	// terminals, which is over.
+	TerminalID *string
+	CreatedAt  time.Time
+	SeenAt     time.Time
+	EndedAt    *time.Time
 }
 
 // Bounds of a sign-in.
@@ -126,6 +129,10 @@ type Identity struct {
 	byUser  *Failures // of one address
 	byAll   *Failures // of all addresses
 	byAddr  *Failures
+	byCode  *Failures // terminal codes, of one address
+	proofs  *proofs
+	policy  *policy.Policy
+	cut     func(logins []string)
 }
 
 // New opens the room.
@@ -134,7 +141,12 @@ func New(db *database.DB, j *journal.Journal) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
+	table, err := policy.New()
+	if err != nil {
+		return nil, err
+	}
 	return &Identity{
+		policy: table, proofs: newProofs(db.Clock), byCode: NewFailures(db.Clock, addressFailures, failureWindow),
 		db: db, journal: j, hashing: make(chan struct{}, hashesAtOnce), decoy: decoy,
 		byUser: NewFailures(db.Clock, userFailures, failureWindow),
 		byAll:  NewFailures(db.Clock, allFailures, failureWindow),
@@ -274,6 +286,9 @@ func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency stri
 // part was wrong; RATE_LIMITED after five failures a minute for a user from
 // one address, or twenty for a user or an address, which wait and never lock anybody out.
 func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password string) (token string, actor policy.Actor, err error) {
+	if TerminalOf(ctx) == nil {
+		return "", actor, problem.New(problem.TerminalUnknown) // nobody guesses from elsewhere
+	}
 	userName = strings.ToLower(strings.TrimSpace(userName))
 	if !userNameForm.MatchString(userName) || len(password) > maxPassword || (agencyCode != "" && !agencyCodeForm.MatchString(agencyCode)) {
 		return "", actor, problem.New(problem.SignInFailed)
@@ -352,18 +367,45 @@ func (i *Identity) findUser(ctx context.Context, agencyCode, userName string) (*
 	return &found[0], nil
 }
 
+// startLogin binds a sign-in to the terminal that the request proved.
+// TERMINAL_UNKNOWN without one, TERMINAL_NOT_YOURS where somebody of that role
+// must not operate it (第5の2).
 func (i *Identity) startLogin(ctx context.Context, u *User) (string, policy.Actor, error) {
+	terminal := TerminalOf(ctx)
+	if terminal == nil {
+		return "", policy.Actor{}, problem.New(problem.TerminalUnknown)
+	}
+	grant, err := i.grantOf(ctx, u.ID)
+	if err != nil {
+		return "", policy.Actor{}, err
+	}
 	token := NewToken()
-	l := Login{ID: NewID(), UserID: u.ID, TokenHash: HashToken(token), CreatedAt: i.db.Now(), SeenAt: i.db.Now()}
-	actor := policy.Actor{Kind: policy.User, ID: u.ID, Agency: u.AgencyID, Role: u.Role, Login: l.ID}
-	err := i.db.InTx(ctx, func(tx *database.Tx) error {
+	l := Login{ID: NewID(), UserID: u.ID, TerminalID: &terminal.ID, TokenHash: HashToken(token), CreatedAt: i.db.Now(), SeenAt: i.db.Now()}
+	actor := policy.Actor{
+		Kind: policy.User, ID: u.ID, Agency: u.AgencyID, Role: u.Role, Login: l.ID,
+		Terminal: terminal.ID, Desk: terminal.Kind, Grant: grant,
+	}
+	if !i.mayOperate(actor, terminal.AgencyID, terminal.Shared) {
+		return "", policy.Actor{}, problem.New(problem.TerminalNotYours)
+	}
+	err = i.db.InTx(ctx, func(tx *database.Tx) error {
 		if err := tx.Create(&l).Error; err != nil {
 			return fmt.Errorf("sign in: %w", err)
 		}
-		i.journal.Append(tx, journal.Entry{Agency: u.AgencyID, Actor: actor, Type: journal.SignedIn, Subject: journal.Subject{Kind: policy.Users, ID: u.ID}})
+		i.journal.Append(tx, journal.Entry{
+			Agency: u.AgencyID, Actor: actor, Type: journal.SignedIn, Subject: journal.Subject{Kind: policy.Users, ID: u.ID},
+			Payload: map[string]any{"terminal": terminal.ID},
+		})
 		return nil
 	})
 	return token, actor, err
+}
+
+// mayOperate tells whether the actor may operate a terminal of that agency:
+// receiving ones only those whom 第5の2 names. On the demonstration's everybody may.
+func (i *Identity) mayOperate(actor policy.Actor, agency string, shared bool) bool {
+	return shared || agency == actor.Agency &&
+		(!actor.Desk.Receives() || i.policy.Can(actor, actor.Agency, policy.Terminal, policy.Operate))
 }
 
 // SignOut ends the actor's login.
@@ -377,14 +419,31 @@ func (i *Identity) SignOut(ctx context.Context, actor policy.Actor) error {
 	})
 }
 
-// Recognise finds who holds a console's token, as the database says now.
-// UNAUTHENTICATED for a token that is unknown, ended, too old, or whose user
-// was suspended or removed.
+// Recognise finds who holds a console's token, as the database says now, on the
+// terminal that the request proved. UNAUTHENTICATED for a token that is unknown,
+// ended, too old, or whose user was suspended or removed; TERMINAL_UNKNOWN
+// without a terminal, TERMINAL_DIFFERS on another than where it was given.
 func (i *Identity) Recognise(ctx context.Context, token string) (policy.Actor, error) {
-	return i.recognise(ctx, "token_hash = ?", HashToken(token))
+	terminal := TerminalOf(ctx)
+	if terminal == nil {
+		return policy.Actor{}, problem.New(problem.TerminalUnknown)
+	}
+	actor, err := i.recognise(ctx, "token_hash = ?", HashToken(token))
+	if err != nil || actor.Terminal == terminal.ID {
+		return actor, err
+	}
+	err = i.journal.Refuse(ctx, journal.Entry{
+		Agency: actor.Agency, Actor: actor, Type: journal.TerminalRefused,
+		Subject: journal.Subject{Kind: policy.Terminal, ID: terminal.ID}, Payload: map[string]any{"bound": actor.Terminal},
+	})
+	if err != nil {
+		return policy.Actor{}, err
+	}
+	return policy.Actor{}, problem.New(problem.TerminalDiffers)
 }
 
-// StillSignedIn tells whether a login that was recognised before still holds.
+// StillSignedIn tells whether a login that was recognised before still holds,
+// and its terminal too.
 func (i *Identity) StillSignedIn(ctx context.Context, login string) (policy.Actor, error) {
 	return i.recognise(ctx, "logins.id = ?", login)
 }
@@ -394,11 +453,19 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 		LoginID, UserID, AgencyID string
 		Role                      policy.Role
 		SeenAt                    time.Time
+		EndedAt                   *time.Time
+		TerminalID, TerminalHome  string
+		Desk                      policy.Desk
+		State                     TerminalState
+		Shared                    bool
+		Receptions                int64
 	}
 	now := i.db.Now()
-	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").
-		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.seen_at").
-		Where(where, arg).Where("ended_at IS NULL AND logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
+	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").Joins("JOIN terminals ON terminals.id = logins.terminal_id").
+		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.seen_at, logins.ended_at, "+
+			"terminals.id AS terminal_id, terminals.agency_id AS terminal_home, terminals.kind AS desk, terminals.state, terminals.shared, "+
+			"(SELECT count(*) FROM receptions WHERE receptions.user_id = users.id AND receptions.ended_at IS NULL AND receptions.until_at > ?) AS receptions", now).
+		Where(where, arg).Where("logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
 		Limit(1).Scan(&found).Error
 	if err != nil {
 		return policy.Actor{}, fmt.Errorf("recognise login: %w", err)
@@ -407,12 +474,22 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 		return policy.Actor{}, problem.New(problem.Unauthenticated)
 	}
 	f := found[0]
+	if err := f.State.refusal(); err != nil {
+		return policy.Actor{}, err // says more than that the sign-in has ended with it
+	}
+	actor := policy.Actor{Kind: policy.User, ID: f.UserID, Agency: f.AgencyID, Role: f.Role, Login: f.LoginID, Terminal: f.TerminalID, Desk: f.Desk}
+	if f.Receptions > 0 {
+		actor.Grant = policy.ReceptionGrant
+	}
+	if f.EndedAt != nil || !i.mayOperate(actor, f.TerminalHome, f.Shared) {
+		return policy.Actor{}, problem.New(problem.Unauthenticated)
+	}
 	if now.Sub(f.SeenAt) > seenEvery {
 		if err := i.db.Read(ctx).Model(&Login{}).Where("id = ?", f.LoginID).Update("seen_at", now).Error; err != nil {
 			return policy.Actor{}, fmt.Errorf("mark login seen: %w", err)
 		}
 	}
-	return policy.Actor{Kind: policy.User, ID: f.UserID, Agency: f.AgencyID, Role: f.Role, Login: f.LoginID}, nil
+	return actor, nil
 }
 
 // Users reads users of an agency by id.

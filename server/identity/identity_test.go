@@ -42,12 +42,12 @@ func room(t *testing.T, db *database.DB) (*identity.Identity, *identity.Agency, 
 
 func TestSignIn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
-		ctx := identity.WithAddress(context.Background(), "192.0.2.1")
 		i, a, u := room(t, db)
+		ctx := at(t, i, a, policy.Notebook)
 
 		token, actor, err := i.SignIn(ctx, "", " SATO ", password)
 		require.NoError(t, err)
-		require.Equal(t, policy.Actor{Kind: policy.User, ID: u.ID, Agency: a.ID, Role: policy.Dispatcher, Login: actor.Login}, actor)
+		require.Equal(t, policy.Actor{Kind: policy.User, ID: u.ID, Agency: a.ID, Role: policy.Dispatcher, Login: actor.Login, Terminal: actor.Terminal, Desk: policy.Notebook}, actor)
 		again, err := i.Recognise(ctx, token)
 		require.NoError(t, err)
 		require.Equal(t, actor, again)
@@ -76,9 +76,9 @@ func TestSignIn(t *testing.T) {
 
 func TestGuessingIsSlowedAndNobodyIsLockedOut(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
-		ctx := identity.WithAddress(context.Background(), "192.0.2.1")
-		elsewhere := identity.WithAddress(context.Background(), "192.0.2.2")
-		i, _, _ := room(t, db)
+		i, a, _ := room(t, db)
+		ctx := at(t, i, a, policy.Tablet)
+		elsewhere := identity.WithAddress(ctx, "192.0.2.2")
 		for range 5 {
 			_, _, err := i.SignIn(ctx, "", "sato", "wrong password!")
 			require.True(t, problem.Is(err, problem.SignInFailed))
@@ -88,7 +88,7 @@ func TestGuessingIsSlowedAndNobodyIsLockedOut(t *testing.T) {
 		_, _, err = i.SignIn(elsewhere, "", "sato", password)
 		require.NoError(t, err, "a guesser does not keep the user out who sits elsewhere")
 		for n := range 20 {
-			guesser := identity.WithAddress(context.Background(), fmt.Sprintf("198.51.100.%d", n/5))
+			guesser := identity.WithAddress(ctx, fmt.Sprintf("198.51.100.%d", n/5))
 			_, _, err = i.SignIn(guesser, "", "sato", "wrong password!")
 		}
 		require.True(t, problem.Is(err, problem.RateLimited), "twenty from everywhere")
@@ -100,8 +100,8 @@ func TestGuessingIsSlowedAndNobodyIsLockedOut(t *testing.T) {
 
 func TestGuessesAtOnceAreCountedLikeGuessesInTurn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
-		ctx := identity.WithAddress(context.Background(), "192.0.2.1")
-		i, _, _ := room(t, db)
+		i, a, _ := room(t, db)
+		ctx := at(t, i, a, policy.Tablet)
 		var compared atomic.Int64
 		var all sync.WaitGroup
 		for n := range 16 {

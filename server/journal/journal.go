@@ -97,6 +97,7 @@ type Journal struct {
 	db       *database.DB
 	bus      ringer
 	refusals refusals
+	heard    heard
 }
 
 // New makes the journal of a database. Every commit that wrote entries rings
@@ -159,7 +160,11 @@ func (j *Journal) write(tx *database.Tx, c *collector) error {
 		if err := j.writeAgency(tx, h, c.entries[agency], c.positions[agency]); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
-		tx.AfterCommit(func() { j.bus.Ring(Topic(agency)) })
+		number, positions := h.Number, h.Positions
+		tx.AfterCommit(func() {
+			j.heard.note(agency, number, positions)
+			j.bus.Ring(Topic(agency))
+		})
 	}
 	return nil
 }

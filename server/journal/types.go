@@ -93,6 +93,20 @@ const (
 	SendsAllowed       Type = "SENDS_ALLOWED"
 )
 
+// The types around terminals and reception, of identity.
+const (
+	TerminalCodeIssued Type = "TERMINAL_CODE_ISSUED"
+	TerminalEnrolled   Type = "TERMINAL_ENROLLED"
+	TerminalPlaced     Type = "TERMINAL_PLACED"
+	TerminalSuspended  Type = "TERMINAL_SUSPENDED"
+	TerminalReported   Type = "TERMINAL_REPORTED"
+	TerminalReinstated Type = "TERMINAL_REINSTATED"
+	TerminalRevoked    Type = "TERMINAL_REVOKED"
+	TerminalRefused    Type = "TERMINAL_REFUSED"
+	ReceptionGranted   Type = "RECEPTION_GRANTED"
+	ReceptionEnded     Type = "RECEPTION_ENDED"
+)
+
 // Types lists every type, as the schema's enum does.
 var Types = []Type{
 	SignedIn, SignInRefused, SignedOut, UserRegistered, AgencyCreated, SettingsChanged,
@@ -106,4 +120,6 @@ var Types = []Type{
 	LiveStarted, LiveStalled, LiveResumed, LiveEnded, LiveUnrecorded,
 	RequestRefused, RefusalsSummarised,
 	ReportAcknowledged, ReportStopped, DestinationChanged, CodeRenewed, CallerCodeReminded, DeliveryDelivered, SendsAllowed,
+	TerminalCodeIssued, TerminalEnrolled, TerminalPlaced, TerminalSuspended, TerminalReported, TerminalReinstated, TerminalRevoked, TerminalRefused,
+	ReceptionGranted, ReceptionEnded,
 }

@@ -65,6 +65,19 @@ const (
 	DestinationFixed Reason = "DESTINATION_FIXED"
 )
 
+// The reasons around terminals.
+const (
+	TerminalUnknown   Reason = "TERMINAL_UNKNOWN"
+	TerminalNonce     Reason = "TERMINAL_NONCE"
+	TerminalDiffers   Reason = "TERMINAL_DIFFERS"
+	TerminalSuspended Reason = "TERMINAL_SUSPENDED"
+	TerminalRevoked   Reason = "TERMINAL_REVOKED"
+	TerminalNotYours  Reason = "TERMINAL_NOT_YOURS"
+	TerminalCodeWrong Reason = "TERMINAL_CODE_WRONG"
+	ProofReplayed     Reason = "PROOF_REPLAYED"
+	SelfGiven         Reason = "SELF_GIVEN"
+)
+
 type row struct {
 	code   Code
 	status int // 0: the usual status of the code
@@ -128,6 +141,15 @@ var table = map[Reason]row{
 	Unavailable:          {Down, 0, "いまは受け付けられません。少し待ってもう一度お試しください。", "Not available now. Wait a moment and try again."},
 	Internal:             {InternalFailure, 0, "内部の問題が起きました。", "Internal error."},
 
-	ReportStopped:    {Conflicting, 0, "運用管理者がこの映像通報を差し止めました。送信できません。", "The supervisor has stopped this video report. Nothing can be sent."},
-	DestinationFixed: {Conflicting, 0, "リンクを送った宛先は変えられません。宛先が違うときは「誤送信」としてください。", "A link went to another destination already. If that was wrong, report it as mis-sent."},
+	ReportStopped:     {Conflicting, 0, "運用管理者がこの映像通報を差し止めました。送信できません。", "The supervisor has stopped this video report. Nothing can be sent."},
+	DestinationFixed:  {Conflicting, 0, "リンクを送った宛先は変えられません。宛先が違うときは「誤送信」としてください。", "A link went to another destination already. If that was wrong, report it as mis-sent."},
+	TerminalUnknown:   {Unauthorised, 0, "この端末は登録されていません。運用管理責任者に登録コードを発行してもらってください。", "This terminal is not enrolled. Ask the manager for an enrolment code."},
+	TerminalNonce:     {Unauthorised, 0, "端末の確認をやり直します。もう一度お試しください。", "The terminal has to prove itself with the newest nonce. Please try again."},
+	TerminalDiffers:   {Unauthorised, 0, "別の端末のサインインです。この端末でサインインし直してください。", "This sign-in belongs to another terminal. Sign in on this one."},
+	TerminalSuspended: {Unauthorised, 0, "この端末は停止されています。運用管理者に連絡してください。", "This terminal is suspended. Tell the supervisor."},
+	TerminalRevoked:   {Unauthorised, 0, "この端末の登録は抹消されています。", "This terminal was revoked for good."},
+	TerminalNotYours:  {Denied, 0, "受理端末を操作できるのは、運用管理者と受理担当者だけです。管理用の端末を使ってください。", "Only supervisors and dispatchers operate receiving terminals. Use an administration desk."},
+	TerminalCodeWrong: {Denied, 0, "登録コードが違うか、期限が切れています。新しいコードを発行してもらってください。", "The enrolment code is wrong or no longer valid. Ask for a new one."},
+	ProofReplayed:     {Unauthorised, 0, "同じ端末証明が二度使われました。もう一度お試しください。", "A terminal's proof was used twice. Please try again."},
+	SelfGiven:         {Denied, 0, "自分自身に与えることはできません。ほかの運用管理責任者に依頼してください。", "Nobody can give this to themselves. Ask another manager."},
 }

@@ -643,6 +643,16 @@ export const en: Translated<typeof ja> = {
     CALLER_CODE_REMINDED: 'Time to review the callers’ access code',
     DELIVERY_DELIVERED: 'The message arrived',
     SENDS_ALLOWED: 'Allowed more messages',
+    TERMINAL_CODE_ISSUED: 'issued an enrolment code',
+    TERMINAL_ENROLLED: 'enrolled a terminal',
+    TERMINAL_PLACED: 'placed a terminal',
+    TERMINAL_SUSPENDED: 'suspended a terminal',
+    TERMINAL_REPORTED: 'reported a terminal',
+    TERMINAL_REINSTATED: 'reinstated a terminal',
+    TERMINAL_REVOKED: 'revoked a terminal for good',
+    TERMINAL_REFUSED: 'a terminal was refused',
+    RECEPTION_GRANTED: 'granted reception',
+    RECEPTION_ENDED: 'reception ended',
   },
 
   statistics: {

@@ -637,6 +637,16 @@ export const ja = {
     CALLER_CODE_REMINDED: 'アクセスコードの適用を見直す時刻になりました',
     DELIVERY_DELIVERED: 'メッセージが届きました',
     SENDS_ALLOWED: '追加の送信を許可しました',
+    TERMINAL_CODE_ISSUED: '端末の登録コードを発行しました',
+    TERMINAL_ENROLLED: '端末を登録しました',
+    TERMINAL_PLACED: '端末の配置を変えました',
+    TERMINAL_SUSPENDED: '端末を停止しました',
+    TERMINAL_REPORTED: '端末の紛失・故障を報告しました',
+    TERMINAL_REINSTATED: '端末の停止を解きました',
+    TERMINAL_REVOKED: '端末の登録を抹消しました',
+    TERMINAL_REFUSED: '端末からの接続を拒みました',
+    RECEPTION_GRANTED: '受理の権限を与えました',
+    RECEPTION_ENDED: '受理の権限が終わりました',
   },
 
   statistics: {

@@ -70,6 +70,7 @@ func run() (err error) {
 	listen := flag.String("listen", "127.0.0.1:0", "HOST:PORT of HTTP")
 	media := flag.String("media", "127.0.0.1:0", "HOST:PORT of WebRTC")
 	databaseURL := flag.String("database", "", "postgres:// URL (default: SQLite)")
+	strict := flag.Bool("strict", false, "ask every console for its terminal's proof")
 	flag.Parse()
 	if *folder == "" {
 		if *folder, err = os.MkdirTemp("", "genba-test-"); err != nil {
@@ -86,7 +87,11 @@ func run() (err error) {
 		Data: filepath.Join(*folder, "data"), Keys: filepath.Join(*folder, "keys"), Listen: *listen, Media: *media, Database: *databaseURL,
 		Demo: true, DemoAgency: "福島県警察", DemoAgencyEn: "Fukushima Prefectural Police",
 	}
-	a, err := app.New(ctx, c, clock, log)
+	var options []app.Option
+	if *strict {
+		options = append(options, app.WithStrictTerminals())
+	}
+	a, err := app.New(ctx, c, clock, log, options...)
 	if err != nil {
 		return err
 	}
