@@ -80,6 +80,11 @@ func (r *Resolver) me(ctx context.Context, actor policy.Actor) (*model.Me, error
 		if m.Terminal, err = r.People.Sat(ctx, actor); err != nil {
 			return nil, err
 		}
+	case policy.StaffPhone:
+		if actor.Session == "" {
+			break
+		}
+		fallthrough
 	case policy.Caller:
 		if m.Session, err = r.own(ctx, actor); err != nil {
 			return nil, err

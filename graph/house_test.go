@@ -39,6 +39,7 @@ import (
 	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
+	"genba/server/operations"
 	"genba/server/problem"
 	"genba/server/statistics"
 )
@@ -65,22 +66,23 @@ var schema = generated.NewExecutableSchema(generated.Config{}).Schema()
 // house is every room that the API stands on, wired as the server wires them,
 // with two agencies.
 type house struct {
-	t        *testing.T
-	db       *database.DB
-	policy   *policy.Policy
-	bus      *bus.Bus
-	journal  *journal.Journal
-	people   *identity.Identity
-	cases    *cases.Cases
-	notify   *notify.Notify
-	evidence *evidence.Evidence
-	resolver *graph.Resolver
-	files    http.Handler
-	api      http.Handler
-	carrier  *carrier
-	own      *agency
-	other    *agency
-	terminal *identity.Terminal // where everybody signs in
+	t          *testing.T
+	db         *database.DB
+	policy     *policy.Policy
+	bus        *bus.Bus
+	journal    *journal.Journal
+	people     *identity.Identity
+	cases      *cases.Cases
+	notify     *notify.Notify
+	evidence   *evidence.Evidence
+	operations *operations.Operations
+	resolver   *graph.Resolver
+	files      http.Handler
+	api        http.Handler
+	carrier    *carrier
+	own        *agency
+	other      *agency
+	terminal   *identity.Terminal // where everybody signs in
 
 	statements atomic.Int64
 	onSQL      atomic.Pointer[func(*gorm.DB)]
@@ -180,9 +182,10 @@ func newHouse(t *testing.T, db *database.DB) *house {
 	require.NoError(t, err)
 	require.True(t, believed)
 	h.files = h.evidence.Files()
+	h.operations = operations.New(db, h.journal, h.people, h.cases)
 	h.resolver = &graph.Resolver{
 		Policy: h.policy, Bus: h.bus, Journal: h.journal, People: h.people, Bearers: bearers, Cases: h.cases, Notify: h.notify,
-		Evidence: h.evidence, Statistics: statistics.New(db), Streams: h,
+		Evidence: h.evidence, Statistics: statistics.New(db), Operations: h.operations, Streams: h,
 	}
 	h.api = h.handler(graph.Options{WriteProblem: writeProblem})
 	h.watchSQL()
@@ -284,7 +287,7 @@ func (h *house) handler(o graph.Options) http.Handler {
 	next := graph.NewHandler(h.resolver, o)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookies := map[string]string{}
-		for _, page := range []string{"console", "caller"} {
+		for _, page := range []string{"console", "caller", "staff"} {
 			if c, err := r.Cookie("__Host-" + page); err == nil {
 				cookies[page] = c.Value
 			}
@@ -300,6 +303,8 @@ func (h *house) handler(o graph.Options) http.Handler {
 				return h.people.Recognise(ctx, token)
 			case page == "caller":
 				return h.cases.Recognise(ctx, token)
+			case page == "staff":
+				return h.cases.RecogniseStaff(ctx, token)
 			}
 			return policy.Actor{}, problem.New(problem.Unauthenticated)
 		}

@@ -11,6 +11,7 @@ import (
 	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
+	"genba/server/operations"
 )
 
 // cohort loads one kind of row for many keys with one statement, without
@@ -76,6 +77,9 @@ type loaders struct {
 	deliveriesOf  *cohort[[]*notify.Delivery]
 	lastPositions *cohort[*cases.Position]
 	arriving      *cohort[int]
+	staff         *cohort[*identity.StaffMember]
+	staffLinksOf  *cohort[[]*cases.StaffLink]
+	usageOf       *cohort[*operations.UsageReport]
 	// cursor is the place from which the answer's rows were read.
 	cursor atomic.Pointer[journal.Cursor]
 }
@@ -124,6 +128,15 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		arriving: newCohort(func(ctx context.Context, ids []string) (map[string]int, error) {
 			return r.Evidence.Arriving(ctx, agency, ids)
 		}),
+		staff: newCohort(func(ctx context.Context, ids []string) (map[string]*identity.StaffMember, error) {
+			return r.People.StaffMembers(ctx, agency, ids)
+		}),
+		staffLinksOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.StaffLink, error) {
+			return r.Cases.StaffLinks(ctx, agency, ids)
+		}),
+		usageOf: newCohort(func(ctx context.Context, ids []string) (map[string]*operations.UsageReport, error) {
+			return r.Operations.UsageOf(ctx, agency, ids)
+		}),
 	}))
 }
 
@@ -151,5 +164,7 @@ func expectSessions(ctx context.Context, found ...*cases.Session) {
 		l.deliveriesOf.expect(s.ID)
 		l.lastPositions.expect(s.ID)
 		l.arriving.expect(s.ID)
+		l.staff.expect(s.StaffMemberID)
+		l.usageOf.expect(s.ID)
 	}
 }

@@ -215,7 +215,7 @@ func (h *house) actors(a *agency) []*visitor {
 	phone := tokenHolder(a, policy.Caller, policy.CallerRole)
 	phone.actor.Session = identity.NewID()
 	staff := tokenHolder(a, policy.StaffPhone, policy.StaffPhoneRole)
-	staff.actor.Session = identity.NewID()
+	staff.actor.Session, staff.actor.Login = identity.NewID(), identity.NewID()
 	all := []*visitor{nobody, phone, staff, tokenHolder(a, policy.Analyst, policy.AnalystRole), tokenHolder(a, policy.Service, policy.ServiceRole)}
 	operator := tokenHolder(a, policy.Operator, policy.OperatorRole)
 	operator.actor.Agency = ""
@@ -267,7 +267,7 @@ func TestEveryFieldFollowsThePolicy(t *testing.T) {
 					}
 					require.NotContains(t, []string{"FORBIDDEN", "UNAUTHENTICATED"}, a.reason(), "%s: %s", w.name(), a.body)
 					switch v.actor.Kind {
-					case policy.User, policy.Caller, policy.Nobody, "":
+					case policy.User, policy.Caller, policy.StaffPhone, policy.Nobody, "":
 						require.NotEqual(t, "INTERNAL", a.reason(), "%s: %s", w.name(), a.body)
 					default: // the table knows them; nothing can sign in as one yet
 					}
@@ -299,6 +299,7 @@ func slots(f *ast.FieldDefinition) (paths []string) {
 type things struct {
 	caseID, session, phone, media, user, viewing, task, terminal, grant string
 	caller                                                              *visitor
+	staff
 }
 
 func (h *house) furnish(a *agency) things {
@@ -316,6 +317,7 @@ func (h *house) furnish(a *agency) things {
 	is.grant = h.reception(a)
 	misdirected, _ := h.newSession(d)
 	is.task = h.misdirect(d, misdirected)
+	is.staff = h.furnishStaff(a)
 	return is
 }
 
@@ -346,7 +348,11 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 }
 
 func (is things) ids() map[string]string {
-	return map[string]string{"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task, "terminal": is.terminal, "grant": is.grant}
+	return map[string]string{
+		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
+		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
+		"terminal": is.terminal, "grant": is.grant,
+	}
 }
 
 // fitting is the id of the kind that a slot means.
@@ -357,6 +363,14 @@ func (is things) fitting(field, slot string) string {
 		return is.caseID
 	case name == "sessionID", name == "id" && strings.HasPrefix(field, "session"), name == "subjectID":
 		return is.session
+	case name == "memberID", name == "id" && field == "staffMember":
+		return is.member
+	case name == "linkID", name == "linkIDs", name == "phoneID" && strings.HasSuffix(field, "StaffPhone"):
+		return is.link
+	case name == "reportID" && strings.HasSuffix(field, "LeakReport"):
+		return is.leak
+	case name == "reportID":
+		return is.usage
 	case name == "taskID":
 		return is.task
 	case name == "phoneID":
@@ -403,11 +417,14 @@ func TestOtherAgencysIDsAreUnknown(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		mine, theirs := h.furnish(h.own), h.furnish(h.other)
 		tried := 0
-		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, nobody} {
+		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, mine.officer, nobody} {
 			for _, root := range roots {
 				for _, f := range rootFields(root) {
 					if !has(h.policy, v.actor, rightsOf(f.Directives, schema.Types[f.Type.Name()].Directives)) {
 						continue
+					}
+					if f.Name == "challengeStaffPhone" {
+						continue // everybody gets a fresh nonce, good for something or not
 					}
 					for _, slot := range slots(f) {
 						ask := func(id string) answer {
@@ -443,7 +460,7 @@ func TestOtherAgencysIDsAreUnknown(t *testing.T) {
 func TestListsHoldNothingOfAnotherAgency(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		mine, theirs := h.furnish(h.own), h.furnish(h.other)
-		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, nobody} {
+		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, mine.officer, nobody} {
 			for _, f := range rootFields(schema.Query) {
 				if !has(h.policy, v.actor, rightsOf(f.Directives)) {
 					continue
@@ -497,6 +514,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.endings(v)
 				y.messages(v)
 				y.terminals()
+				y.officers(v)
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

@@ -29,6 +29,7 @@ import (
 	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
+	"genba/server/operations"
 	"genba/server/problem"
 	"genba/server/statistics"
 )
@@ -44,6 +45,7 @@ type Resolver struct {
 	Notify     *notify.Notify
 	Evidence   *evidence.Evidence
 	Statistics *statistics.Statistics
+	Operations *operations.Operations
 	Streams    streams
 }
 

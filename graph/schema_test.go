@@ -64,23 +64,27 @@ func TestEveryObjectTypeSaysWhoMaySeeIt(t *testing.T) {
 
 // sensitive are names of fields that hold a number, a position, a secret, a
 // file's name or free text.
-var sensitive = regexp.MustCompile(`^(number|groups|e164|email|emailReason|notes|place|need|lateReason|latitude|longitude|altitude|code|token|url|pass|nonce|secret|payload|name|outcome)$`)
+var sensitive = regexp.MustCompile(`^(number|groups|e164|email|emailReason|notes|place|need|lateReason|latitude|longitude|altitude|code|token|url|pass|nonce|secret|payload|name|outcome|purpose|lateReason|what)$`)
 
 // harmless are fields of such a name that hold nothing of the kind, and secrets
 // that are the very answer to who just proved that they may have them: the type
 // or the root field has decided.
 var harmless = map[string]bool{
-	"Case.number":           true, // the agency's serial
-	"JournalEntry.number":   true, // the place in the chain
-	"AgencyName.code":       true, // public
-	"OwnTerminal.number":    true, // what stands on the label in front of who asks
-	"OpenLinkPayload.nonce": true, // a challenge, to whoever holds the link
-	"EnterCodePayload.pass": true, // to whoever entered the code
-	"UploadPayload.url":     true, // a constant path
-	"UploadPayload.token":   true, // to whoever begins the upload
-	"PublishPayload.url":    true,
-	"PublishPayload.token":  true,
-	"WatchPayload.url":      true, // the path only; the token beside it carries its own
+	"Case.number":                 true, // the agency's serial
+	"JournalEntry.number":         true, // the place in the chain
+	"AgencyName.code":             true, // public
+	"OwnTerminal.number":          true, // what stands on the label in front of who asks
+	"OpenLinkPayload.nonce":       true, // a challenge, to whoever holds the link
+	"EnterCodePayload.pass":       true, // to whoever entered the code
+	"UploadPayload.url":           true, // a constant path
+	"UploadPayload.token":         true, // to whoever begins the upload
+	"PublishPayload.url":          true,
+	"PublishPayload.token":        true,
+	"StaffChallengePayload.nonce": true, // a challenge that only the phone's own key answers
+	"StaffOfficer.name":           true, // to whoever proved that the phone is theirs
+	"Viewing.purpose":             true, // one of a list
+	"Delivery.purpose":            true,
+	"WatchPayload.url":            true, // the path only; the token beside it carries its own
 }
 
 func TestEveryFieldThatTellsOfPeopleCarriesItsOwnRight(t *testing.T) {

@@ -14,7 +14,7 @@ type Visitor struct {
 	Actor    policy.Actor
 	Language string // "ja" or "en"
 	// Recognise finds the actor that the request's cookies prove for a page's
-	// name: console or caller. A WebSocket names its page only in
+	// name: console, caller or staff. A WebSocket names its page only in
 	// connection_init.
 	Recognise func(ctx context.Context, page string) (policy.Actor, error)
 	// Prove checks the proof of a terminal that came for a page, and notes in the
@@ -51,6 +51,7 @@ func actorOf(ctx context.Context) policy.Actor { return visitorOf(ctx).Actor }
 const (
 	consolePage = "console"
 	callerPage  = "caller"
+	staffPage   = "staff"
 )
 
 func setCookie(ctx context.Context, page, value string) error {

@@ -75,6 +75,13 @@ const (
 	Report     Object = "REPORT"
 	OwnSession Object = "OWN_SESSION"
 	Me         Object = "ME"
+
+	// Officers in the field (第4の4).
+	Staff       Object = "STAFF"
+	StaffCode   Object = "STAFF_CODE"
+	UsageReport Object = "USAGE_REPORT"
+	LeakReport  Object = "LEAK_REPORT"
+	OwnPhone    Object = "OWN_PHONE"
 )
 
 // The objects of terminals.
@@ -88,6 +95,7 @@ const (
 var Objects = []Object{
 	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
 	Terminal, OwnTerminal, Reception,
+	Staff, StaffCode, UsageReport, LeakReport, OwnPhone,
 }
 
 // Action is what may be done to an object.
@@ -163,7 +171,8 @@ type Actor struct {
 	Role Role
 	// Session is the one session of a caller's or officer's phone.
 	Session string
-	// Login is the sign-in that a user acts under.
+	// Login is the sign-in that a user acts under, or the staff link of an
+	// officer's phone.
 	Login string
 	// Terminal is the terminal that a user's sign-in is bound to, and Desk its
 	// kind. A user without one has no right at all.

@@ -278,10 +278,10 @@ func (ec *executionContext) _Case_openedBy(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *identity.User) graphql.Marshaler {
-			return ec.marshalNUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
+			return ec.marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Case_openedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1183,7 +1183,7 @@ func (ec *executionContext) _Case(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "openedBy":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Case_openedBy(ctx, field, obj)
 				})

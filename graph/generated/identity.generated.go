@@ -456,6 +456,29 @@ func (ec *executionContext) fieldContext_Settings_clockInDoubt(_ context.Context
 	return graphql.NewScalarFieldContext("Settings", field, true, true, "Boolean")
 }
 
+func (ec *executionContext) _Settings_staffCodeHour(ctx context.Context, field graphql.CollectedField, obj *identity.Settings) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Settings_staffCodeHour(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StaffCodeHour, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Settings_staffCodeHour(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Settings", field, false, false, "Int")
+}
+
 func (ec *executionContext) _SignInPayload_me(ctx context.Context, field graphql.CollectedField, obj *model.SignInPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -998,6 +1021,11 @@ func (ec *executionContext) _Settings(ctx context.Context, sel ast.SelectionSet,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Settings_clockInDoubt(ctx, field, obj)
 				})
+		case "staffCodeHour":
+			out.Values[i] = ec._Settings_staffCodeHour(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -10,6 +10,7 @@ import (
 	"genba/server/cases"
 	"genba/server/evidence"
 	"genba/server/journal"
+	"genba/server/operations"
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -32,6 +33,7 @@ type ResolverRoot interface {
 	Consent() ConsentResolver
 	ContactTask() ContactTaskResolver
 	JournalEntry() JournalEntryResolver
+	LeakReport() LeakReportResolver
 	Link() LinkResolver
 	MediaFile() MediaFileResolver
 	Mutation() MutationResolver
@@ -39,8 +41,11 @@ type ResolverRoot interface {
 	ReceptionGrant() ReceptionGrantResolver
 	Session() SessionResolver
 	Settings() SettingsResolver
+	StaffLink() StaffLinkResolver
+	StaffMember() StaffMemberResolver
 	Subscription() SubscriptionResolver
 	Terminal() TerminalResolver
+	UsageReport() UsageReportResolver
 	Viewing() ViewingResolver
 }
 
@@ -237,6 +242,35 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 	}
 
+	LeakReport struct {
+		ClosedAt    func(childComplexity int) int
+		ClosedBy    func(childComplexity int) int
+		FiledAt     func(childComplexity int) int
+		ForwardedAt func(childComplexity int) int
+		ForwardedBy func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Link        func(childComplexity int) int
+		Member      func(childComplexity int) int
+		OnBehalfBy  func(childComplexity int) int
+		Outcome     func(childComplexity int) int
+		What        func(childComplexity int) int
+	}
+
+	LeakReportConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	LeakReportEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	LeakReportPayload struct {
+		Report func(childComplexity int) int
+	}
+
 	Link struct {
 		Code          func(childComplexity int) int
 		CodeExpiresAt func(childComplexity int) int
@@ -316,50 +350,74 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AcknowledgeReport func(childComplexity int, input model.AcknowledgeReportInput) int
-		AdmitPhone        func(childComplexity int, input model.AdmitPhoneInput) int
-		AllowSends        func(childComplexity int, input model.AllowSendsInput) int
-		AskMode           func(childComplexity int, input model.AskModeInput) int
-		BeginUpload       func(childComplexity int, input model.BeginUploadInput) int
-		ChangeDestination func(childComplexity int, input model.ChangeDestinationInput) int
-		CloseContactTask  func(childComplexity int, input model.CloseContactTaskInput) int
-		ConfirmClock      func(childComplexity int) int
-		ConfirmSend       func(childComplexity int, input model.ConfirmSendInput) int
-		EndReception      func(childComplexity int, input model.EndReceptionInput) int
-		EndSession        func(childComplexity int, input model.EndSessionInput) int
-		EnrolTerminal     func(childComplexity int, input model.EnrolTerminalInput) int
-		EnterCode         func(childComplexity int, input model.EnterCodeInput) int
-		GrantReception    func(childComplexity int, input model.GrantReceptionInput) int
-		IssueTerminalCode func(childComplexity int, input model.IssueTerminalCodeInput) int
-		Join              func(childComplexity int, input model.JoinInput) int
-		MarkDispatched    func(childComplexity int, input model.MarkDispatchedInput) int
-		OpenCase          func(childComplexity int, input model.OpenCaseInput) int
-		OpenLink          func(childComplexity int, input model.OpenLinkInput) int
-		OpenMedia         func(childComplexity int, input model.OpenMediaInput) int
-		PlaceTerminal     func(childComplexity int, input model.PlaceTerminalInput) int
-		Publish           func(childComplexity int) int
-		ReinstateTerminal func(childComplexity int, input model.ReinstateTerminalInput) int
-		RenewCode         func(childComplexity int, input model.RenewCodeInput) int
-		ReportFirstFrame  func(childComplexity int, input model.ReportFirstFrameInput) int
-		ReportLate        func(childComplexity int, input model.ReportLateInput) int
-		ReportMisdirected func(childComplexity int, input model.ReportMisdirectedInput) int
-		ReportMismatch    func(childComplexity int, input model.ReportMismatchInput) int
-		ReportPosition    func(childComplexity int, input model.ReportPositionInput) int
-		ReportTerminal    func(childComplexity int, input model.ReportTerminalInput) int
-		ReportTrouble     func(childComplexity int, input model.ReportTroubleInput) int
-		RequestVideo      func(childComplexity int, input model.RequestVideoInput) int
-		Resume            func(childComplexity int, input model.ResumeInput) int
-		RevokeLink        func(childComplexity int, input model.RevokeLinkInput) int
-		RevokeTerminal    func(childComplexity int, input model.RevokeTerminalInput) int
-		SetCallerCode     func(childComplexity int, input model.SetCallerCodeInput) int
-		SignIn            func(childComplexity int, input model.SignInInput) int
-		SignOut           func(childComplexity int) int
-		StopReport        func(childComplexity int, input model.StopReportInput) int
-		StopSending       func(childComplexity int) int
-		SuspendTerminal   func(childComplexity int, input model.SuspendTerminalInput) int
-		TakeSnapshot      func(childComplexity int, input model.TakeSnapshotInput) int
-		UpdateCase        func(childComplexity int, input model.UpdateCaseInput) int
-		Watch             func(childComplexity int, input model.WatchInput) int
+		AcceptStaffRules       func(childComplexity int, input model.AcceptStaffRulesInput) int
+		AcknowledgeReport      func(childComplexity int, input model.AcknowledgeReportInput) int
+		AcknowledgeUsageReport func(childComplexity int, input model.AcknowledgeUsageReportInput) int
+		AdmitPhone             func(childComplexity int, input model.AdmitPhoneInput) int
+		AllowSends             func(childComplexity int, input model.AllowSendsInput) int
+		AskMode                func(childComplexity int, input model.AskModeInput) int
+		AssignStaff            func(childComplexity int, input model.AssignStaffInput) int
+		BeginUpload            func(childComplexity int, input model.BeginUploadInput) int
+		ChallengeStaffPhone    func(childComplexity int, input model.ChallengeStaffPhoneInput) int
+		ChangeDestination      func(childComplexity int, input model.ChangeDestinationInput) int
+		CloseContactTask       func(childComplexity int, input model.CloseContactTaskInput) int
+		ConfirmClock           func(childComplexity int) int
+		ConfirmSend            func(childComplexity int, input model.ConfirmSendInput) int
+		DismissLeakReport      func(childComplexity int, input model.DismissLeakReportInput) int
+		EndOwnSession          func(childComplexity int) int
+		EndReception           func(childComplexity int, input model.EndReceptionInput) int
+		EndSession             func(childComplexity int, input model.EndSessionInput) int
+		EnrolTerminal          func(childComplexity int, input model.EnrolTerminalInput) int
+		EnterCode              func(childComplexity int, input model.EnterCodeInput) int
+		FileLeakReport         func(childComplexity int, input model.FileLeakReportInput) int
+		FileUsageReport        func(childComplexity int, input model.FileUsageReportInput) int
+		ForwardLeakReport      func(childComplexity int, input model.ForwardLeakReportInput) int
+		GrantReception         func(childComplexity int, input model.GrantReceptionInput) int
+		IssueStaffSheet        func(childComplexity int, input model.IssueStaffSheetInput) int
+		IssueTerminalCode      func(childComplexity int, input model.IssueTerminalCodeInput) int
+		Join                   func(childComplexity int, input model.JoinInput) int
+		MarkDispatched         func(childComplexity int, input model.MarkDispatchedInput) int
+		MatchStaffPhone        func(childComplexity int, input model.MatchStaffPhoneInput) int
+		OpenCase               func(childComplexity int, input model.OpenCaseInput) int
+		OpenLink               func(childComplexity int, input model.OpenLinkInput) int
+		OpenMedia              func(childComplexity int, input model.OpenMediaInput) int
+		PlaceTerminal          func(childComplexity int, input model.PlaceTerminalInput) int
+		Publish                func(childComplexity int) int
+		RegisterStaffMember    func(childComplexity int, input model.RegisterStaffMemberInput) int
+		RegisterStaffPhone     func(childComplexity int, input model.RegisterStaffPhoneInput) int
+		ReinstateTerminal      func(childComplexity int, input model.ReinstateTerminalInput) int
+		ReissueStaffCode       func(childComplexity int) int
+		RemoveStaffMember      func(childComplexity int, input model.RemoveStaffMemberInput) int
+		RemoveStaffPhone       func(childComplexity int) int
+		RenewCode              func(childComplexity int, input model.RenewCodeInput) int
+		ReportFirstFrame       func(childComplexity int, input model.ReportFirstFrameInput) int
+		ReportLate             func(childComplexity int, input model.ReportLateInput) int
+		ReportLeak             func(childComplexity int, input model.ReportLeakInput) int
+		ReportMisdirected      func(childComplexity int, input model.ReportMisdirectedInput) int
+		ReportMismatch         func(childComplexity int, input model.ReportMismatchInput) int
+		ReportPosition         func(childComplexity int, input model.ReportPositionInput) int
+		ReportTerminal         func(childComplexity int, input model.ReportTerminalInput) int
+		ReportTrouble          func(childComplexity int, input model.ReportTroubleInput) int
+		ReportUsage            func(childComplexity int, input model.ReportUsageInput) int
+		RequestVideo           func(childComplexity int, input model.RequestVideoInput) int
+		Resume                 func(childComplexity int, input model.ResumeInput) int
+		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
+		RevokeLink             func(childComplexity int, input model.RevokeLinkInput) int
+		RevokeStaffLinks       func(childComplexity int, input model.RevokeStaffLinksInput) int
+		RevokeTerminal         func(childComplexity int, input model.RevokeTerminalInput) int
+		SetCallerCode          func(childComplexity int, input model.SetCallerCodeInput) int
+		SignIn                 func(childComplexity int, input model.SignInInput) int
+		SignOut                func(childComplexity int) int
+		StartStaffSession      func(childComplexity int, input model.StartStaffSessionInput) int
+		StopReport             func(childComplexity int, input model.StopReportInput) int
+		StopSending            func(childComplexity int) int
+		SuspendStaffLink       func(childComplexity int, input model.SuspendStaffLinkInput) int
+		SuspendTerminal        func(childComplexity int, input model.SuspendTerminalInput) int
+		TakeSnapshot           func(childComplexity int, input model.TakeSnapshotInput) int
+		TakeStaffSession       func(childComplexity int, input model.TakeStaffSessionInput) int
+		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
+		UpdateStaffMember      func(childComplexity int, input model.UpdateStaffMemberInput) int
+		Watch                  func(childComplexity int, input model.WatchInput) int
 	}
 
 	OpenLinkPayload struct {
@@ -378,6 +436,13 @@ type ComplexityRoot struct {
 	OriginCount struct {
 		Kind     func(childComplexity int) int
 		Sessions func(childComplexity int) int
+	}
+
+	OwedUsage struct {
+		Chased    func(childComplexity int) int
+		EndedAt   func(childComplexity int) int
+		SessionID func(childComplexity int) int
+		StartedAt func(childComplexity int) int
 	}
 
 	OwnPhone struct {
@@ -470,21 +535,32 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		CallerCode func(childComplexity int) int
-		Case       func(childComplexity int, id string) int
-		Cases      func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
-		Journal    func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
-		Link       func(childComplexity int, secret string) int
-		Me         func(childComplexity int) int
-		MediaFile  func(childComplexity int, id string) int
-		MediaFiles func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
-		Receptions func(childComplexity int) int
-		Session    func(childComplexity int, id string) int
-		Sessions   func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
-		Settings   func(childComplexity int) int
-		Statistics func(childComplexity int, from string, to string) int
-		Terminals  func(childComplexity int) int
-		Users      func(childComplexity int, first *int, after *string) int
+		CallerCode        func(childComplexity int) int
+		Case              func(childComplexity int, id string) int
+		Cases             func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
+		Journal           func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
+		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
+		Link              func(childComplexity int, secret string) int
+		Me                func(childComplexity int) int
+		MediaFile         func(childComplexity int, id string) int
+		MediaFiles        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		OwedUsage         func(childComplexity int) int
+		Receptions        func(childComplexity int) int
+		Session           func(childComplexity int, id string) int
+		Sessions          func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
+		Settings          func(childComplexity int) int
+		StaffCode         func(childComplexity int) int
+		StaffLinks        func(childComplexity int, first *int, after *string, filter *cases.StaffLinkFilter) int
+		StaffMember       func(childComplexity int, id string) int
+		StaffMembers      func(childComplexity int, first *int, after *string, filter *model.StaffMemberFilter) int
+		StaffPhone        func(childComplexity int) int
+		StaffRegistration func(childComplexity int, code string) int
+		StaffRules        func(childComplexity int) int
+		StaffUnits        func(childComplexity int) int
+		Statistics        func(childComplexity int, from string, to string) int
+		Terminals         func(childComplexity int) int
+		UsageReports      func(childComplexity int, first *int, after *string, filter *operations.UsageFilter) int
+		Users             func(childComplexity int, first *int, after *string) int
 	}
 
 	ReceptionGrant struct {
@@ -524,6 +600,7 @@ type ComplexityRoot struct {
 		ContactTasks     func(childComplexity int) int
 		Counts           func(childComplexity int) int
 		Cursor           func(childComplexity int) int
+		DeclaredAt       func(childComplexity int) int
 		Deliveries       func(childComplexity int) int
 		Dispatcher       func(childComplexity int) int
 		Email            func(childComplexity int) int
@@ -552,11 +629,13 @@ type ComplexityRoot struct {
 		Report           func(childComplexity int) int
 		RequestedAt      func(childComplexity int) int
 		RevokedAt        func(childComplexity int) int
+		StaffMember      func(childComplexity int) int
 		Stages           func(childComplexity int) int
 		Stall            func(childComplexity int) int
 		StalledAt        func(childComplexity int) int
 		State            func(childComplexity int) int
 		Timeline         func(childComplexity int, first *int, after *string, sort *model.JournalSort) int
+		UsageReport      func(childComplexity int) int
 		Viewings         func(childComplexity int, first *int, after *string) int
 	}
 
@@ -589,6 +668,7 @@ type ComplexityRoot struct {
 		LinkUses         func(childComplexity int) int
 		SessionFiles     func(childComplexity int) int
 		SessionMegabytes func(childComplexity int) int
+		StaffCodeHour    func(childComplexity int) int
 		Version          func(childComplexity int) int
 	}
 
@@ -598,6 +678,153 @@ type ComplexityRoot struct {
 
 	SignOutPayload struct {
 		Done func(childComplexity int) int
+	}
+
+	StaffChallengePayload struct {
+		Nonce func(childComplexity int) int
+	}
+
+	StaffCode struct {
+		Code      func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		IssuedAt  func(childComplexity int) int
+	}
+
+	StaffCodePayload struct {
+		StaffCode func(childComplexity int) int
+	}
+
+	StaffEvent struct {
+		Cursor  func(childComplexity int) int
+		Entries func(childComplexity int) int
+	}
+
+	StaffLink struct {
+		Browser         func(childComplexity int) int
+		Device          func(childComplexity int) int
+		ID              func(childComplexity int) int
+		MatchedAt       func(childComplexity int) int
+		Member          func(childComplexity int) int
+		Permission      func(childComplexity int) int
+		RegisteredAt    func(childComplexity int) int
+		RevokeReason    func(childComplexity int) int
+		RevokedAt       func(childComplexity int) int
+		RulesAcceptedAt func(childComplexity int) int
+		RulesDue        func(childComplexity int) int
+		RulesDueAt      func(childComplexity int) int
+		RulesVersion    func(childComplexity int) int
+		SeenAt          func(childComplexity int) int
+		State           func(childComplexity int) int
+		SuspendedAt     func(childComplexity int) int
+		System          func(childComplexity int) int
+		WipedAt         func(childComplexity int) int
+	}
+
+	StaffLinkConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	StaffLinkEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	StaffLinkPayload struct {
+		Link func(childComplexity int) int
+	}
+
+	StaffLinksPayload struct {
+		Links func(childComplexity int) int
+	}
+
+	StaffMember struct {
+		ID           func(childComplexity int) int
+		Links        func(childComplexity int) int
+		Name         func(childComplexity int) int
+		Number       func(childComplexity int) int
+		RegisteredAt func(childComplexity int) int
+		RemovedAt    func(childComplexity int) int
+		Unit         func(childComplexity int) int
+	}
+
+	StaffMemberConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	StaffMemberEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	StaffMemberPayload struct {
+		Member func(childComplexity int) int
+	}
+
+	StaffOfficer struct {
+		Name func(childComplexity int) int
+		Unit func(childComplexity int) int
+	}
+
+	StaffPermission struct {
+		Date   func(childComplexity int) int
+		Name   func(childComplexity int) int
+		Number func(childComplexity int) int
+		Post   func(childComplexity int) int
+	}
+
+	StaffPhone struct {
+		Agency          func(childComplexity int) int
+		Device          func(childComplexity int) int
+		ID              func(childComplexity int) int
+		LeakReportedAt  func(childComplexity int) int
+		MatchNumber     func(childComplexity int) int
+		MatchUntil      func(childComplexity int) int
+		Officer         func(childComplexity int) int
+		Owed            func(childComplexity int) int
+		Rules           func(childComplexity int) int
+		RulesAcceptedAt func(childComplexity int) int
+		RulesDueAt      func(childComplexity int) int
+		RulesOutdated   func(childComplexity int) int
+		Session         func(childComplexity int) int
+		State           func(childComplexity int) int
+		Taken           func(childComplexity int) int
+		UsageReported   func(childComplexity int) int
+		Watched         func(childComplexity int) int
+		Wipe            func(childComplexity int) int
+	}
+
+	StaffPhonePayload struct {
+		Phone func(childComplexity int) int
+	}
+
+	StaffRegistration struct {
+		Agency    func(childComplexity int) int
+		Device    func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		Rules     func(childComplexity int) int
+	}
+
+	StaffRules struct {
+		Items    func(childComplexity int) int
+		Language func(childComplexity int) int
+		Version  func(childComplexity int) int
+	}
+
+	StaffSheetPayload struct {
+		Code      func(childComplexity int) int
+		Device    func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		Member    func(childComplexity int) int
+		Rules     func(childComplexity int) int
+	}
+
+	StaffUnit struct {
+		Members func(childComplexity int) int
+		Name    func(childComplexity int) int
 	}
 
 	Stage struct {
@@ -628,6 +855,8 @@ type ComplexityRoot struct {
 		OwnSessionChanged  func(childComplexity int) int
 		OwnTerminalChanged func(childComplexity int) int
 		SessionChanged     func(childComplexity int, id string, after *string) int
+		StaffChanged       func(childComplexity int, after *string) int
+		StaffPhoneChanged  func(childComplexity int) int
 		TerminalsChanged   func(childComplexity int) int
 	}
 
@@ -670,6 +899,34 @@ type ComplexityRoot struct {
 		ID        func(childComplexity int) int
 		Token     func(childComplexity int) int
 		URL       func(childComplexity int) int
+	}
+
+	UsageReport struct {
+		AcknowledgedAt func(childComplexity int) int
+		AcknowledgedBy func(childComplexity int) int
+		FiledAt        func(childComplexity int) int
+		ID             func(childComplexity int) int
+		LateReason     func(childComplexity int) int
+		Member         func(childComplexity int) int
+		OnBehalfBy     func(childComplexity int) int
+		Purpose        func(childComplexity int) int
+		Session        func(childComplexity int) int
+		Timing         func(childComplexity int) int
+	}
+
+	UsageReportConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	UsageReportEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	UsageReportPayload struct {
+		Report func(childComplexity int) int
 	}
 
 	User struct {
@@ -1438,6 +1695,112 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.KindCount.Sessions(childComplexity), true
 
+	case "LeakReport.closedAt":
+		if e.ComplexityRoot.LeakReport.ClosedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.ClosedAt(childComplexity), true
+	case "LeakReport.closedBy":
+		if e.ComplexityRoot.LeakReport.ClosedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.ClosedBy(childComplexity), true
+	case "LeakReport.filedAt":
+		if e.ComplexityRoot.LeakReport.FiledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.FiledAt(childComplexity), true
+	case "LeakReport.forwardedAt":
+		if e.ComplexityRoot.LeakReport.ForwardedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.ForwardedAt(childComplexity), true
+	case "LeakReport.forwardedBy":
+		if e.ComplexityRoot.LeakReport.ForwardedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.ForwardedBy(childComplexity), true
+	case "LeakReport.id":
+		if e.ComplexityRoot.LeakReport.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.ID(childComplexity), true
+	case "LeakReport.link":
+		if e.ComplexityRoot.LeakReport.Link == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.Link(childComplexity), true
+	case "LeakReport.member":
+		if e.ComplexityRoot.LeakReport.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.Member(childComplexity), true
+	case "LeakReport.onBehalfBy":
+		if e.ComplexityRoot.LeakReport.OnBehalfBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.OnBehalfBy(childComplexity), true
+	case "LeakReport.outcome":
+		if e.ComplexityRoot.LeakReport.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.Outcome(childComplexity), true
+	case "LeakReport.what":
+		if e.ComplexityRoot.LeakReport.What == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReport.What(childComplexity), true
+
+	case "LeakReportConnection.edges":
+		if e.ComplexityRoot.LeakReportConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportConnection.Edges(childComplexity), true
+	case "LeakReportConnection.nodes":
+		if e.ComplexityRoot.LeakReportConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportConnection.Nodes(childComplexity), true
+	case "LeakReportConnection.pageInfo":
+		if e.ComplexityRoot.LeakReportConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportConnection.PageInfo(childComplexity), true
+
+	case "LeakReportEdge.cursor":
+		if e.ComplexityRoot.LeakReportEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportEdge.Cursor(childComplexity), true
+	case "LeakReportEdge.node":
+		if e.ComplexityRoot.LeakReportEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportEdge.Node(childComplexity), true
+
+	case "LeakReportPayload.report":
+		if e.ComplexityRoot.LeakReportPayload.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LeakReportPayload.Report(childComplexity), true
+
 	case "Link.code":
 		if e.ComplexityRoot.Link.Code == nil {
 			break
@@ -1787,6 +2150,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MediaFileEdge.Node(childComplexity), true
 
+	case "Mutation.acceptStaffRules":
+		if e.ComplexityRoot.Mutation.AcceptStaffRules == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acceptStaffRules_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcceptStaffRules(childComplexity, args["input"].(model.AcceptStaffRulesInput)), true
 	case "Mutation.acknowledgeReport":
 		if e.ComplexityRoot.Mutation.AcknowledgeReport == nil {
 			break
@@ -1798,6 +2172,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AcknowledgeReport(childComplexity, args["input"].(model.AcknowledgeReportInput)), true
+	case "Mutation.acknowledgeUsageReport":
+		if e.ComplexityRoot.Mutation.AcknowledgeUsageReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acknowledgeUsageReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcknowledgeUsageReport(childComplexity, args["input"].(model.AcknowledgeUsageReportInput)), true
 	case "Mutation.admitPhone":
 		if e.ComplexityRoot.Mutation.AdmitPhone == nil {
 			break
@@ -1831,6 +2216,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AskMode(childComplexity, args["input"].(model.AskModeInput)), true
+	case "Mutation.assignStaff":
+		if e.ComplexityRoot.Mutation.AssignStaff == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_assignStaff_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AssignStaff(childComplexity, args["input"].(model.AssignStaffInput)), true
 	case "Mutation.beginUpload":
 		if e.ComplexityRoot.Mutation.BeginUpload == nil {
 			break
@@ -1842,6 +2238,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginUpload(childComplexity, args["input"].(model.BeginUploadInput)), true
+	case "Mutation.challengeStaffPhone":
+		if e.ComplexityRoot.Mutation.ChallengeStaffPhone == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_challengeStaffPhone_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChallengeStaffPhone(childComplexity, args["input"].(model.ChallengeStaffPhoneInput)), true
 	case "Mutation.changeDestination":
 		if e.ComplexityRoot.Mutation.ChangeDestination == nil {
 			break
@@ -1881,6 +2288,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmSend(childComplexity, args["input"].(model.ConfirmSendInput)), true
+	case "Mutation.dismissLeakReport":
+		if e.ComplexityRoot.Mutation.DismissLeakReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_dismissLeakReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DismissLeakReport(childComplexity, args["input"].(model.DismissLeakReportInput)), true
+	case "Mutation.endOwnSession":
+		if e.ComplexityRoot.Mutation.EndOwnSession == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.EndOwnSession(childComplexity), true
 	case "Mutation.endReception":
 		if e.ComplexityRoot.Mutation.EndReception == nil {
 			break
@@ -1925,6 +2349,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EnterCode(childComplexity, args["input"].(model.EnterCodeInput)), true
+	case "Mutation.fileLeakReport":
+		if e.ComplexityRoot.Mutation.FileLeakReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_fileLeakReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FileLeakReport(childComplexity, args["input"].(model.FileLeakReportInput)), true
+	case "Mutation.fileUsageReport":
+		if e.ComplexityRoot.Mutation.FileUsageReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_fileUsageReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FileUsageReport(childComplexity, args["input"].(model.FileUsageReportInput)), true
+	case "Mutation.forwardLeakReport":
+		if e.ComplexityRoot.Mutation.ForwardLeakReport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_forwardLeakReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ForwardLeakReport(childComplexity, args["input"].(model.ForwardLeakReportInput)), true
 	case "Mutation.grantReception":
 		if e.ComplexityRoot.Mutation.GrantReception == nil {
 			break
@@ -1936,6 +2393,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.GrantReception(childComplexity, args["input"].(model.GrantReceptionInput)), true
+	case "Mutation.issueStaffSheet":
+		if e.ComplexityRoot.Mutation.IssueStaffSheet == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_issueStaffSheet_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.IssueStaffSheet(childComplexity, args["input"].(model.IssueStaffSheetInput)), true
 	case "Mutation.issueTerminalCode":
 		if e.ComplexityRoot.Mutation.IssueTerminalCode == nil {
 			break
@@ -1969,6 +2437,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkDispatched(childComplexity, args["input"].(model.MarkDispatchedInput)), true
+	case "Mutation.matchStaffPhone":
+		if e.ComplexityRoot.Mutation.MatchStaffPhone == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_matchStaffPhone_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MatchStaffPhone(childComplexity, args["input"].(model.MatchStaffPhoneInput)), true
 	case "Mutation.openCase":
 		if e.ComplexityRoot.Mutation.OpenCase == nil {
 			break
@@ -2019,6 +2498,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Publish(childComplexity), true
+	case "Mutation.registerStaffMember":
+		if e.ComplexityRoot.Mutation.RegisterStaffMember == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_registerStaffMember_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RegisterStaffMember(childComplexity, args["input"].(model.RegisterStaffMemberInput)), true
+	case "Mutation.registerStaffPhone":
+		if e.ComplexityRoot.Mutation.RegisterStaffPhone == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_registerStaffPhone_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RegisterStaffPhone(childComplexity, args["input"].(model.RegisterStaffPhoneInput)), true
 	case "Mutation.reinstateTerminal":
 		if e.ComplexityRoot.Mutation.ReinstateTerminal == nil {
 			break
@@ -2030,6 +2531,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReinstateTerminal(childComplexity, args["input"].(model.ReinstateTerminalInput)), true
+	case "Mutation.reissueStaffCode":
+		if e.ComplexityRoot.Mutation.ReissueStaffCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.ReissueStaffCode(childComplexity), true
+	case "Mutation.removeStaffMember":
+		if e.ComplexityRoot.Mutation.RemoveStaffMember == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeStaffMember_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveStaffMember(childComplexity, args["input"].(model.RemoveStaffMemberInput)), true
+	case "Mutation.removeStaffPhone":
+		if e.ComplexityRoot.Mutation.RemoveStaffPhone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveStaffPhone(childComplexity), true
 	case "Mutation.renewCode":
 		if e.ComplexityRoot.Mutation.RenewCode == nil {
 			break
@@ -2063,6 +2587,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportLate(childComplexity, args["input"].(model.ReportLateInput)), true
+	case "Mutation.reportLeak":
+		if e.ComplexityRoot.Mutation.ReportLeak == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reportLeak_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReportLeak(childComplexity, args["input"].(model.ReportLeakInput)), true
 	case "Mutation.reportMisdirected":
 		if e.ComplexityRoot.Mutation.ReportMisdirected == nil {
 			break
@@ -2118,6 +2653,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportTrouble(childComplexity, args["input"].(model.ReportTroubleInput)), true
+	case "Mutation.reportUsage":
+		if e.ComplexityRoot.Mutation.ReportUsage == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reportUsage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReportUsage(childComplexity, args["input"].(model.ReportUsageInput)), true
 	case "Mutation.requestVideo":
 		if e.ComplexityRoot.Mutation.RequestVideo == nil {
 			break
@@ -2140,6 +2686,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Resume(childComplexity, args["input"].(model.ResumeInput)), true
+	case "Mutation.resumeStaffPhone":
+		if e.ComplexityRoot.Mutation.ResumeStaffPhone == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resumeStaffPhone_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeStaffPhone(childComplexity, args["input"].(model.ResumeStaffPhoneInput)), true
 	case "Mutation.revokeLink":
 		if e.ComplexityRoot.Mutation.RevokeLink == nil {
 			break
@@ -2151,6 +2708,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeLink(childComplexity, args["input"].(model.RevokeLinkInput)), true
+	case "Mutation.revokeStaffLinks":
+		if e.ComplexityRoot.Mutation.RevokeStaffLinks == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeStaffLinks_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeStaffLinks(childComplexity, args["input"].(model.RevokeStaffLinksInput)), true
 	case "Mutation.revokeTerminal":
 		if e.ComplexityRoot.Mutation.RevokeTerminal == nil {
 			break
@@ -2190,6 +2758,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignOut(childComplexity), true
+	case "Mutation.startStaffSession":
+		if e.ComplexityRoot.Mutation.StartStaffSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_startStaffSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StartStaffSession(childComplexity, args["input"].(model.StartStaffSessionInput)), true
 	case "Mutation.stopReport":
 		if e.ComplexityRoot.Mutation.StopReport == nil {
 			break
@@ -2207,6 +2786,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StopSending(childComplexity), true
+	case "Mutation.suspendStaffLink":
+		if e.ComplexityRoot.Mutation.SuspendStaffLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_suspendStaffLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SuspendStaffLink(childComplexity, args["input"].(model.SuspendStaffLinkInput)), true
 	case "Mutation.suspendTerminal":
 		if e.ComplexityRoot.Mutation.SuspendTerminal == nil {
 			break
@@ -2229,6 +2819,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TakeSnapshot(childComplexity, args["input"].(model.TakeSnapshotInput)), true
+	case "Mutation.takeStaffSession":
+		if e.ComplexityRoot.Mutation.TakeStaffSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_takeStaffSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TakeStaffSession(childComplexity, args["input"].(model.TakeStaffSessionInput)), true
 	case "Mutation.updateCase":
 		if e.ComplexityRoot.Mutation.UpdateCase == nil {
 			break
@@ -2240,6 +2841,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateCase(childComplexity, args["input"].(model.UpdateCaseInput)), true
+	case "Mutation.updateStaffMember":
+		if e.ComplexityRoot.Mutation.UpdateStaffMember == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateStaffMember_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateStaffMember(childComplexity, args["input"].(model.UpdateStaffMemberInput)), true
 	case "Mutation.watch":
 		if e.ComplexityRoot.Mutation.Watch == nil {
 			break
@@ -2308,6 +2920,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OriginCount.Sessions(childComplexity), true
+
+	case "OwedUsage.chased":
+		if e.ComplexityRoot.OwedUsage.Chased == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedUsage.Chased(childComplexity), true
+	case "OwedUsage.endedAt":
+		if e.ComplexityRoot.OwedUsage.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedUsage.EndedAt(childComplexity), true
+	case "OwedUsage.sessionID":
+		if e.ComplexityRoot.OwedUsage.SessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedUsage.SessionID(childComplexity), true
+	case "OwedUsage.startedAt":
+		if e.ComplexityRoot.OwedUsage.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedUsage.StartedAt(childComplexity), true
 
 	case "OwnPhone.id":
 		if e.ComplexityRoot.OwnPhone.ID == nil {
@@ -2679,6 +3316,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Journal(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*journal.Filter), args["sort"].(*model.JournalSort)), true
+	case "Query.leakReports":
+		if e.ComplexityRoot.Query.LeakReports == nil {
+			break
+		}
+
+		args, err := ec.field_Query_leakReports_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.LeakReports(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*operations.LeakFilter)), true
 	case "Query.link":
 		if e.ComplexityRoot.Query.Link == nil {
 			break
@@ -2718,6 +3366,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MediaFiles(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*evidence.Filter), args["sort"].(*evidence.Sort)), true
+	case "Query.owedUsage":
+		if e.ComplexityRoot.Query.OwedUsage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.OwedUsage(childComplexity), true
 	case "Query.receptions":
 		if e.ComplexityRoot.Query.Receptions == nil {
 			break
@@ -2752,6 +3406,74 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Settings(childComplexity), true
+	case "Query.staffCode":
+		if e.ComplexityRoot.Query.StaffCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.StaffCode(childComplexity), true
+	case "Query.staffLinks":
+		if e.ComplexityRoot.Query.StaffLinks == nil {
+			break
+		}
+
+		args, err := ec.field_Query_staffLinks_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.StaffLinks(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*cases.StaffLinkFilter)), true
+	case "Query.staffMember":
+		if e.ComplexityRoot.Query.StaffMember == nil {
+			break
+		}
+
+		args, err := ec.field_Query_staffMember_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.StaffMember(childComplexity, args["id"].(string)), true
+	case "Query.staffMembers":
+		if e.ComplexityRoot.Query.StaffMembers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_staffMembers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.StaffMembers(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*model.StaffMemberFilter)), true
+	case "Query.staffPhone":
+		if e.ComplexityRoot.Query.StaffPhone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.StaffPhone(childComplexity), true
+	case "Query.staffRegistration":
+		if e.ComplexityRoot.Query.StaffRegistration == nil {
+			break
+		}
+
+		args, err := ec.field_Query_staffRegistration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.StaffRegistration(childComplexity, args["code"].(string)), true
+	case "Query.staffRules":
+		if e.ComplexityRoot.Query.StaffRules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.StaffRules(childComplexity), true
+	case "Query.staffUnits":
+		if e.ComplexityRoot.Query.StaffUnits == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.StaffUnits(childComplexity), true
 	case "Query.statistics":
 		if e.ComplexityRoot.Query.Statistics == nil {
 			break
@@ -2769,6 +3491,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Terminals(childComplexity), true
+	case "Query.usageReports":
+		if e.ComplexityRoot.Query.UsageReports == nil {
+			break
+		}
+
+		args, err := ec.field_Query_usageReports_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.UsageReports(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*operations.UsageFilter)), true
 	case "Query.users":
 		if e.ComplexityRoot.Query.Users == nil {
 			break
@@ -2929,6 +3662,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Cursor(childComplexity), true
+	case "Session.declaredAt":
+		if e.ComplexityRoot.Session.DeclaredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.DeclaredAt(childComplexity), true
 	case "Session.deliveries":
 		if e.ComplexityRoot.Session.Deliveries == nil {
 			break
@@ -3107,6 +3846,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.RevokedAt(childComplexity), true
+	case "Session.staffMember":
+		if e.ComplexityRoot.Session.StaffMember == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.StaffMember(childComplexity), true
 	case "Session.stages":
 		if e.ComplexityRoot.Session.Stages == nil {
 			break
@@ -3142,6 +3887,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Timeline(childComplexity, args["first"].(*int), args["after"].(*string), args["sort"].(*model.JournalSort)), true
+	case "Session.usageReport":
+		if e.ComplexityRoot.Session.UsageReport == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.UsageReport(childComplexity), true
 	case "Session.viewings":
 		if e.ComplexityRoot.Session.Viewings == nil {
 			break
@@ -3254,6 +4005,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.SessionMegabytes(childComplexity), true
+	case "Settings.staffCodeHour":
+		if e.ComplexityRoot.Settings.StaffCodeHour == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.StaffCodeHour(childComplexity), true
 	case "Settings.version":
 		if e.ComplexityRoot.Settings.Version == nil {
 			break
@@ -3274,6 +4031,531 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SignOutPayload.Done(childComplexity), true
+
+	case "StaffChallengePayload.nonce":
+		if e.ComplexityRoot.StaffChallengePayload.Nonce == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffChallengePayload.Nonce(childComplexity), true
+
+	case "StaffCode.code":
+		if e.ComplexityRoot.StaffCode.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffCode.Code(childComplexity), true
+	case "StaffCode.expiresAt":
+		if e.ComplexityRoot.StaffCode.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffCode.ExpiresAt(childComplexity), true
+	case "StaffCode.issuedAt":
+		if e.ComplexityRoot.StaffCode.IssuedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffCode.IssuedAt(childComplexity), true
+
+	case "StaffCodePayload.staffCode":
+		if e.ComplexityRoot.StaffCodePayload.StaffCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffCodePayload.StaffCode(childComplexity), true
+
+	case "StaffEvent.cursor":
+		if e.ComplexityRoot.StaffEvent.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffEvent.Cursor(childComplexity), true
+	case "StaffEvent.entries":
+		if e.ComplexityRoot.StaffEvent.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffEvent.Entries(childComplexity), true
+
+	case "StaffLink.browser":
+		if e.ComplexityRoot.StaffLink.Browser == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.Browser(childComplexity), true
+	case "StaffLink.device":
+		if e.ComplexityRoot.StaffLink.Device == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.Device(childComplexity), true
+	case "StaffLink.id":
+		if e.ComplexityRoot.StaffLink.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.ID(childComplexity), true
+	case "StaffLink.matchedAt":
+		if e.ComplexityRoot.StaffLink.MatchedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.MatchedAt(childComplexity), true
+	case "StaffLink.member":
+		if e.ComplexityRoot.StaffLink.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.Member(childComplexity), true
+	case "StaffLink.permission":
+		if e.ComplexityRoot.StaffLink.Permission == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.Permission(childComplexity), true
+	case "StaffLink.registeredAt":
+		if e.ComplexityRoot.StaffLink.RegisteredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RegisteredAt(childComplexity), true
+	case "StaffLink.revokeReason":
+		if e.ComplexityRoot.StaffLink.RevokeReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RevokeReason(childComplexity), true
+	case "StaffLink.revokedAt":
+		if e.ComplexityRoot.StaffLink.RevokedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RevokedAt(childComplexity), true
+	case "StaffLink.rulesAcceptedAt":
+		if e.ComplexityRoot.StaffLink.RulesAcceptedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RulesAcceptedAt(childComplexity), true
+	case "StaffLink.rulesDue":
+		if e.ComplexityRoot.StaffLink.RulesDue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RulesDue(childComplexity), true
+	case "StaffLink.rulesDueAt":
+		if e.ComplexityRoot.StaffLink.RulesDueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RulesDueAt(childComplexity), true
+	case "StaffLink.rulesVersion":
+		if e.ComplexityRoot.StaffLink.RulesVersion == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.RulesVersion(childComplexity), true
+	case "StaffLink.seenAt":
+		if e.ComplexityRoot.StaffLink.SeenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.SeenAt(childComplexity), true
+	case "StaffLink.state":
+		if e.ComplexityRoot.StaffLink.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.State(childComplexity), true
+	case "StaffLink.suspendedAt":
+		if e.ComplexityRoot.StaffLink.SuspendedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.SuspendedAt(childComplexity), true
+	case "StaffLink.system":
+		if e.ComplexityRoot.StaffLink.System == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.System(childComplexity), true
+	case "StaffLink.wipedAt":
+		if e.ComplexityRoot.StaffLink.WipedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLink.WipedAt(childComplexity), true
+
+	case "StaffLinkConnection.edges":
+		if e.ComplexityRoot.StaffLinkConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkConnection.Edges(childComplexity), true
+	case "StaffLinkConnection.nodes":
+		if e.ComplexityRoot.StaffLinkConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkConnection.Nodes(childComplexity), true
+	case "StaffLinkConnection.pageInfo":
+		if e.ComplexityRoot.StaffLinkConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkConnection.PageInfo(childComplexity), true
+
+	case "StaffLinkEdge.cursor":
+		if e.ComplexityRoot.StaffLinkEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkEdge.Cursor(childComplexity), true
+	case "StaffLinkEdge.node":
+		if e.ComplexityRoot.StaffLinkEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkEdge.Node(childComplexity), true
+
+	case "StaffLinkPayload.link":
+		if e.ComplexityRoot.StaffLinkPayload.Link == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinkPayload.Link(childComplexity), true
+
+	case "StaffLinksPayload.links":
+		if e.ComplexityRoot.StaffLinksPayload.Links == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffLinksPayload.Links(childComplexity), true
+
+	case "StaffMember.id":
+		if e.ComplexityRoot.StaffMember.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.ID(childComplexity), true
+	case "StaffMember.links":
+		if e.ComplexityRoot.StaffMember.Links == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.Links(childComplexity), true
+	case "StaffMember.name":
+		if e.ComplexityRoot.StaffMember.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.Name(childComplexity), true
+	case "StaffMember.number":
+		if e.ComplexityRoot.StaffMember.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.Number(childComplexity), true
+	case "StaffMember.registeredAt":
+		if e.ComplexityRoot.StaffMember.RegisteredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.RegisteredAt(childComplexity), true
+	case "StaffMember.removedAt":
+		if e.ComplexityRoot.StaffMember.RemovedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.RemovedAt(childComplexity), true
+	case "StaffMember.unit":
+		if e.ComplexityRoot.StaffMember.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMember.Unit(childComplexity), true
+
+	case "StaffMemberConnection.edges":
+		if e.ComplexityRoot.StaffMemberConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberConnection.Edges(childComplexity), true
+	case "StaffMemberConnection.nodes":
+		if e.ComplexityRoot.StaffMemberConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberConnection.Nodes(childComplexity), true
+	case "StaffMemberConnection.pageInfo":
+		if e.ComplexityRoot.StaffMemberConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberConnection.PageInfo(childComplexity), true
+
+	case "StaffMemberEdge.cursor":
+		if e.ComplexityRoot.StaffMemberEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberEdge.Cursor(childComplexity), true
+	case "StaffMemberEdge.node":
+		if e.ComplexityRoot.StaffMemberEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberEdge.Node(childComplexity), true
+
+	case "StaffMemberPayload.member":
+		if e.ComplexityRoot.StaffMemberPayload.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffMemberPayload.Member(childComplexity), true
+
+	case "StaffOfficer.name":
+		if e.ComplexityRoot.StaffOfficer.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffOfficer.Name(childComplexity), true
+	case "StaffOfficer.unit":
+		if e.ComplexityRoot.StaffOfficer.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffOfficer.Unit(childComplexity), true
+
+	case "StaffPermission.date":
+		if e.ComplexityRoot.StaffPermission.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPermission.Date(childComplexity), true
+	case "StaffPermission.name":
+		if e.ComplexityRoot.StaffPermission.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPermission.Name(childComplexity), true
+	case "StaffPermission.number":
+		if e.ComplexityRoot.StaffPermission.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPermission.Number(childComplexity), true
+	case "StaffPermission.post":
+		if e.ComplexityRoot.StaffPermission.Post == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPermission.Post(childComplexity), true
+
+	case "StaffPhone.agency":
+		if e.ComplexityRoot.StaffPhone.Agency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Agency(childComplexity), true
+	case "StaffPhone.device":
+		if e.ComplexityRoot.StaffPhone.Device == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Device(childComplexity), true
+	case "StaffPhone.id":
+		if e.ComplexityRoot.StaffPhone.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.ID(childComplexity), true
+	case "StaffPhone.leakReportedAt":
+		if e.ComplexityRoot.StaffPhone.LeakReportedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.LeakReportedAt(childComplexity), true
+	case "StaffPhone.matchNumber":
+		if e.ComplexityRoot.StaffPhone.MatchNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.MatchNumber(childComplexity), true
+	case "StaffPhone.matchUntil":
+		if e.ComplexityRoot.StaffPhone.MatchUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.MatchUntil(childComplexity), true
+	case "StaffPhone.officer":
+		if e.ComplexityRoot.StaffPhone.Officer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Officer(childComplexity), true
+	case "StaffPhone.owed":
+		if e.ComplexityRoot.StaffPhone.Owed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Owed(childComplexity), true
+	case "StaffPhone.rules":
+		if e.ComplexityRoot.StaffPhone.Rules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Rules(childComplexity), true
+	case "StaffPhone.rulesAcceptedAt":
+		if e.ComplexityRoot.StaffPhone.RulesAcceptedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.RulesAcceptedAt(childComplexity), true
+	case "StaffPhone.rulesDueAt":
+		if e.ComplexityRoot.StaffPhone.RulesDueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.RulesDueAt(childComplexity), true
+	case "StaffPhone.rulesOutdated":
+		if e.ComplexityRoot.StaffPhone.RulesOutdated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.RulesOutdated(childComplexity), true
+	case "StaffPhone.session":
+		if e.ComplexityRoot.StaffPhone.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Session(childComplexity), true
+	case "StaffPhone.state":
+		if e.ComplexityRoot.StaffPhone.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.State(childComplexity), true
+	case "StaffPhone.taken":
+		if e.ComplexityRoot.StaffPhone.Taken == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Taken(childComplexity), true
+	case "StaffPhone.usageReported":
+		if e.ComplexityRoot.StaffPhone.UsageReported == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.UsageReported(childComplexity), true
+	case "StaffPhone.watched":
+		if e.ComplexityRoot.StaffPhone.Watched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Watched(childComplexity), true
+	case "StaffPhone.wipe":
+		if e.ComplexityRoot.StaffPhone.Wipe == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Wipe(childComplexity), true
+
+	case "StaffPhonePayload.phone":
+		if e.ComplexityRoot.StaffPhonePayload.Phone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhonePayload.Phone(childComplexity), true
+
+	case "StaffRegistration.agency":
+		if e.ComplexityRoot.StaffRegistration.Agency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRegistration.Agency(childComplexity), true
+	case "StaffRegistration.device":
+		if e.ComplexityRoot.StaffRegistration.Device == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRegistration.Device(childComplexity), true
+	case "StaffRegistration.expiresAt":
+		if e.ComplexityRoot.StaffRegistration.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRegistration.ExpiresAt(childComplexity), true
+	case "StaffRegistration.rules":
+		if e.ComplexityRoot.StaffRegistration.Rules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRegistration.Rules(childComplexity), true
+
+	case "StaffRules.items":
+		if e.ComplexityRoot.StaffRules.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRules.Items(childComplexity), true
+	case "StaffRules.language":
+		if e.ComplexityRoot.StaffRules.Language == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRules.Language(childComplexity), true
+	case "StaffRules.version":
+		if e.ComplexityRoot.StaffRules.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffRules.Version(childComplexity), true
+
+	case "StaffSheetPayload.code":
+		if e.ComplexityRoot.StaffSheetPayload.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffSheetPayload.Code(childComplexity), true
+	case "StaffSheetPayload.device":
+		if e.ComplexityRoot.StaffSheetPayload.Device == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffSheetPayload.Device(childComplexity), true
+	case "StaffSheetPayload.expiresAt":
+		if e.ComplexityRoot.StaffSheetPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffSheetPayload.ExpiresAt(childComplexity), true
+	case "StaffSheetPayload.member":
+		if e.ComplexityRoot.StaffSheetPayload.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffSheetPayload.Member(childComplexity), true
+	case "StaffSheetPayload.rules":
+		if e.ComplexityRoot.StaffSheetPayload.Rules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffSheetPayload.Rules(childComplexity), true
+
+	case "StaffUnit.members":
+		if e.ComplexityRoot.StaffUnit.Members == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffUnit.Members(childComplexity), true
+	case "StaffUnit.name":
+		if e.ComplexityRoot.StaffUnit.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffUnit.Name(childComplexity), true
 
 	case "Stage.at":
 		if e.ComplexityRoot.Stage.At == nil {
@@ -3396,6 +4678,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.SessionChanged(childComplexity, args["id"].(string), args["after"].(*string)), true
+	case "Subscription.staffChanged":
+		if e.ComplexityRoot.Subscription.StaffChanged == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_staffChanged_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.StaffChanged(childComplexity, args["after"].(*string)), true
+	case "Subscription.staffPhoneChanged":
+		if e.ComplexityRoot.Subscription.StaffPhoneChanged == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.StaffPhoneChanged(childComplexity), true
 	case "Subscription.terminalsChanged":
 		if e.ComplexityRoot.Subscription.TerminalsChanged == nil {
 			break
@@ -3563,6 +4862,106 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.UploadPayload.URL(childComplexity), true
+
+	case "UsageReport.acknowledgedAt":
+		if e.ComplexityRoot.UsageReport.AcknowledgedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.AcknowledgedAt(childComplexity), true
+	case "UsageReport.acknowledgedBy":
+		if e.ComplexityRoot.UsageReport.AcknowledgedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.AcknowledgedBy(childComplexity), true
+	case "UsageReport.filedAt":
+		if e.ComplexityRoot.UsageReport.FiledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.FiledAt(childComplexity), true
+	case "UsageReport.id":
+		if e.ComplexityRoot.UsageReport.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.ID(childComplexity), true
+	case "UsageReport.lateReason":
+		if e.ComplexityRoot.UsageReport.LateReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.LateReason(childComplexity), true
+	case "UsageReport.member":
+		if e.ComplexityRoot.UsageReport.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.Member(childComplexity), true
+	case "UsageReport.onBehalfBy":
+		if e.ComplexityRoot.UsageReport.OnBehalfBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.OnBehalfBy(childComplexity), true
+	case "UsageReport.purpose":
+		if e.ComplexityRoot.UsageReport.Purpose == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.Purpose(childComplexity), true
+	case "UsageReport.session":
+		if e.ComplexityRoot.UsageReport.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.Session(childComplexity), true
+	case "UsageReport.timing":
+		if e.ComplexityRoot.UsageReport.Timing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReport.Timing(childComplexity), true
+
+	case "UsageReportConnection.edges":
+		if e.ComplexityRoot.UsageReportConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportConnection.Edges(childComplexity), true
+	case "UsageReportConnection.nodes":
+		if e.ComplexityRoot.UsageReportConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportConnection.Nodes(childComplexity), true
+	case "UsageReportConnection.pageInfo":
+		if e.ComplexityRoot.UsageReportConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportConnection.PageInfo(childComplexity), true
+
+	case "UsageReportEdge.cursor":
+		if e.ComplexityRoot.UsageReportEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportEdge.Cursor(childComplexity), true
+	case "UsageReportEdge.node":
+		if e.ComplexityRoot.UsageReportEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportEdge.Node(childComplexity), true
+
+	case "UsageReportPayload.report":
+		if e.ComplexityRoot.UsageReportPayload.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UsageReportPayload.Report(childComplexity), true
 
 	case "User.displayName":
 		if e.ComplexityRoot.User.DisplayName == nil {
@@ -3748,50 +5147,76 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcceptStaffRulesInput", ec.unmarshalInputAcceptStaffRulesInput),
 			graphql.NewInputUnmarshaler("AcknowledgeReportInput", ec.unmarshalInputAcknowledgeReportInput),
+			graphql.NewInputUnmarshaler("AcknowledgeUsageReportInput", ec.unmarshalInputAcknowledgeUsageReportInput),
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
 			graphql.NewInputUnmarshaler("AllowSendsInput", ec.unmarshalInputAllowSendsInput),
 			graphql.NewInputUnmarshaler("AskModeInput", ec.unmarshalInputAskModeInput),
+			graphql.NewInputUnmarshaler("AssignStaffInput", ec.unmarshalInputAssignStaffInput),
 			graphql.NewInputUnmarshaler("BeginUploadInput", ec.unmarshalInputBeginUploadInput),
 			graphql.NewInputUnmarshaler("CaseFilter", ec.unmarshalInputCaseFilter),
+			graphql.NewInputUnmarshaler("ChallengeStaffPhoneInput", ec.unmarshalInputChallengeStaffPhoneInput),
 			graphql.NewInputUnmarshaler("ChangeDestinationInput", ec.unmarshalInputChangeDestinationInput),
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
+			graphql.NewInputUnmarshaler("DismissLeakReportInput", ec.unmarshalInputDismissLeakReportInput),
 			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EnrolTerminalInput", ec.unmarshalInputEnrolTerminalInput),
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
+			graphql.NewInputUnmarshaler("FileLeakReportInput", ec.unmarshalInputFileLeakReportInput),
+			graphql.NewInputUnmarshaler("FileUsageReportInput", ec.unmarshalInputFileUsageReportInput),
+			graphql.NewInputUnmarshaler("ForwardLeakReportInput", ec.unmarshalInputForwardLeakReportInput),
 			graphql.NewInputUnmarshaler("GrantReceptionInput", ec.unmarshalInputGrantReceptionInput),
+			graphql.NewInputUnmarshaler("IssueStaffSheetInput", ec.unmarshalInputIssueStaffSheetInput),
 			graphql.NewInputUnmarshaler("IssueTerminalCodeInput", ec.unmarshalInputIssueTerminalCodeInput),
 			graphql.NewInputUnmarshaler("JoinInput", ec.unmarshalInputJoinInput),
 			graphql.NewInputUnmarshaler("JournalFilter", ec.unmarshalInputJournalFilter),
+			graphql.NewInputUnmarshaler("LeakReportFilter", ec.unmarshalInputLeakReportFilter),
 			graphql.NewInputUnmarshaler("MarkDispatchedInput", ec.unmarshalInputMarkDispatchedInput),
+			graphql.NewInputUnmarshaler("MatchStaffPhoneInput", ec.unmarshalInputMatchStaffPhoneInput),
 			graphql.NewInputUnmarshaler("MediaFilter", ec.unmarshalInputMediaFilter),
 			graphql.NewInputUnmarshaler("OpenCaseInput", ec.unmarshalInputOpenCaseInput),
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
 			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
+			graphql.NewInputUnmarshaler("RegisterStaffMemberInput", ec.unmarshalInputRegisterStaffMemberInput),
+			graphql.NewInputUnmarshaler("RegisterStaffPhoneInput", ec.unmarshalInputRegisterStaffPhoneInput),
 			graphql.NewInputUnmarshaler("ReinstateTerminalInput", ec.unmarshalInputReinstateTerminalInput),
+			graphql.NewInputUnmarshaler("RemoveStaffMemberInput", ec.unmarshalInputRemoveStaffMemberInput),
 			graphql.NewInputUnmarshaler("RenewCodeInput", ec.unmarshalInputRenewCodeInput),
 			graphql.NewInputUnmarshaler("ReportFirstFrameInput", ec.unmarshalInputReportFirstFrameInput),
 			graphql.NewInputUnmarshaler("ReportLateInput", ec.unmarshalInputReportLateInput),
+			graphql.NewInputUnmarshaler("ReportLeakInput", ec.unmarshalInputReportLeakInput),
 			graphql.NewInputUnmarshaler("ReportMisdirectedInput", ec.unmarshalInputReportMisdirectedInput),
 			graphql.NewInputUnmarshaler("ReportMismatchInput", ec.unmarshalInputReportMismatchInput),
 			graphql.NewInputUnmarshaler("ReportPositionInput", ec.unmarshalInputReportPositionInput),
 			graphql.NewInputUnmarshaler("ReportTerminalInput", ec.unmarshalInputReportTerminalInput),
 			graphql.NewInputUnmarshaler("ReportTroubleInput", ec.unmarshalInputReportTroubleInput),
+			graphql.NewInputUnmarshaler("ReportUsageInput", ec.unmarshalInputReportUsageInput),
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
+			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
+			graphql.NewInputUnmarshaler("RevokeStaffLinksInput", ec.unmarshalInputRevokeStaffLinksInput),
 			graphql.NewInputUnmarshaler("RevokeTerminalInput", ec.unmarshalInputRevokeTerminalInput),
 			graphql.NewInputUnmarshaler("SessionFilter", ec.unmarshalInputSessionFilter),
 			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("StaffLinkFilter", ec.unmarshalInputStaffLinkFilter),
+			graphql.NewInputUnmarshaler("StaffMemberFilter", ec.unmarshalInputStaffMemberFilter),
+			graphql.NewInputUnmarshaler("StaffPermissionInput", ec.unmarshalInputStaffPermissionInput),
+			graphql.NewInputUnmarshaler("StartStaffSessionInput", ec.unmarshalInputStartStaffSessionInput),
 			graphql.NewInputUnmarshaler("StopReportInput", ec.unmarshalInputStopReportInput),
+			graphql.NewInputUnmarshaler("SuspendStaffLinkInput", ec.unmarshalInputSuspendStaffLinkInput),
 			graphql.NewInputUnmarshaler("SuspendTerminalInput", ec.unmarshalInputSuspendTerminalInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
+			graphql.NewInputUnmarshaler("TakeStaffSessionInput", ec.unmarshalInputTakeStaffSessionInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
+			graphql.NewInputUnmarshaler("UpdateStaffMemberInput", ec.unmarshalInputUpdateStaffMemberInput),
+			graphql.NewInputUnmarshaler("UsageReportFilter", ec.unmarshalInputUsageReportFilter),
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
 		)
 	}
@@ -4059,7 +5484,8 @@ type Case @can(object: CASE, action: READ) {
   "Erased with the case's last due time."
   notes: String! @can(object: CASE, action: READ)
   drill: Boolean!
-  openedBy: User!
+  "Null where an officer's phone opened it."
+  openedBy: User
   openedAt: Time!
   "When help was sent."
   dispatchedAt: Time
@@ -4478,6 +5904,34 @@ enum JournalType {
   TERMINAL_REFUSED
   RECEPTION_GRANTED
   RECEPTION_ENDED
+  STAFF_MEMBER_REGISTERED
+  STAFF_MEMBER_CHANGED
+  STAFF_MEMBER_REMOVED
+  STAFF_SHEET_ISSUED
+  STAFF_PHONE_REGISTERED
+  STAFF_MATCH_REFUSED
+  STAFF_PHONE_MATCHED
+  STAFF_PHONE_RESUMED
+  STAFF_PHONE_WIPED
+  STAFF_RULES_ACCEPTED
+  STAFF_LINK_SUSPENDED
+  STAFF_LINK_RESTORED
+  STAFF_LINK_REVOKED
+  STAFF_LINK_EXPIRED
+  STAFF_LINK_REFUSED
+  STAFF_CODE_ROTATED
+  STAFF_CODE_REFUSED
+  STAFF_ASSIGNED
+  STAFF_SESSION_STARTED
+  STAFF_SESSION_TAKEN
+  STAFF_SESSION_CUT
+  USAGE_REPORTED
+  USAGE_CHASED
+  USAGE_ACKNOWLEDGED
+  LEAK_REPORTED
+  LEAK_FORWARDED
+  LEAK_ESCALATED
+  LEAK_CLOSED
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -4915,6 +6369,11 @@ enum PolicyObject {
   TERMINAL
   OWN_TERMINAL
   RECEPTION
+  STAFF
+  STAFF_CODE
+  USAGE_REPORT
+  LEAK_REPORT
+  OWN_PHONE
 }
 
 "What may be done to a kind of thing."
@@ -5122,7 +6581,8 @@ type Session @can(object: SESSION, action: READ) {
   kind: SessionKind!
   asked: Mode!
   state: SessionState!
-  dispatcher: User!
+  "Null while nobody has taken an officer's video report."
+  dispatcher: User
   "The caller's number: whole for its dispatcher and the supervisors while it lasts, else the last three digits."
   number: PhoneNumber @can(object: NUMBER, action: READ)
   "Where the link went when SMS could not reach the caller; whole as number is."
@@ -5377,6 +6837,602 @@ type SessionEvent @can(object: SESSION, action: READ) {
   entries: [JournalEntry!]!
   "The video report as it stands now."
   session: Session!
+}
+`, BuiltIn: false},
+	{Name: "../schema/staff.graphqls", Input: `"Whose phone a staff link stands on (第4の4(2)エオ)."
+enum StaffDevice {
+  "貸与端末"
+  ISSUED
+  "個人所有の携帯電話機: only with the permission of the head of unit."
+  PRIVATE
+}
+
+"How far a staff link has come."
+enum StaffLinkState {
+  "Registered by a phone; its number is still to be matched face to face."
+  PENDING
+  ACTIVE
+  SUSPENDED
+  REVOKED
+  "Nobody matched its number."
+  EXPIRED
+}
+
+"Why a staff link was revoked."
+enum StaffRevokeReason {
+  LEAK
+  TRANSFER
+  REPLACED
+  REMOVED
+  BY_OFFICER
+  OTHER
+}
+
+"Whether the use was reported before it, or after (第4の4(1)イ)."
+enum UsageTiming {
+  BEFORE
+  AFTER
+}
+
+"An officer in the field (職員, 第4の4): no sign-in, no console."
+type StaffMember @can(object: STAFF, action: READ) {
+  id: ID!
+  "所属"
+  unit: String!
+  name: String! @can(object: STAFF, action: READ)
+  "職員番号, where the agency uses one."
+  number: String! @can(object: STAFF, action: READ)
+  registeredAt: Time!
+  removedAt: Time
+  "The phones registered for this officer, oldest first."
+  links: [StaffLink!]!
+}
+
+"A page of officers."
+type StaffMemberConnection @can(object: STAFF, action: READ) {
+  edges: [StaffMemberEdge!]!
+  nodes: [StaffMember!]!
+  pageInfo: PageInfo!
+}
+
+"One officer and their place in the list."
+type StaffMemberEdge @can(object: STAFF, action: READ) {
+  cursor: String!
+  node: StaffMember!
+}
+
+"One unit (所属) and how many officers of it are registered."
+type StaffUnit @can(object: STAFF, action: READ) {
+  name: String! @can(object: STAFF, action: READ)
+  members: Int!
+}
+
+"The standing link of one officer's registered phone (職員用URL, 第2の11)."
+type StaffLink @can(object: STAFF, action: READ) {
+  id: ID!
+  member: StaffMember!
+  device: StaffDevice!
+  "The head of unit's permission; null for an issued phone."
+  permission: StaffPermission
+  state: StaffLinkState!
+  "Which rules were accepted, and when (第4の4(2)イ)."
+  rulesVersion: String!
+  rulesAcceptedAt: Time!
+  "When they have to be accepted again: yearly."
+  rulesDueAt: Time!
+  "Whether that is due within a month, or the rules have changed."
+  rulesDue: Boolean!
+  system: String!
+  browser: String!
+  registeredAt: Time!
+  matchedAt: Time
+  suspendedAt: Time
+  revokedAt: Time
+  revokeReason: StaffRevokeReason
+  "When the revoked phone said that it had deleted everything."
+  wipedAt: Time
+  "Its last contact."
+  seenAt: Time!
+}
+
+"A page of staff links."
+type StaffLinkConnection @can(object: STAFF, action: READ) {
+  edges: [StaffLinkEdge!]!
+  nodes: [StaffLink!]!
+  pageInfo: PageInfo!
+}
+
+"One staff link and its place in the list."
+type StaffLinkEdge @can(object: STAFF, action: READ) {
+  cursor: String!
+  node: StaffLink!
+}
+
+"The head of unit's permission for a private phone (所属長の許可, 第4の4(2)エ)."
+type StaffPermission @can(object: STAFF, action: READ) {
+  name: String! @can(object: STAFF, action: READ)
+  post: String!
+  number: String! @can(object: STAFF, action: READ)
+  date: Date!
+}
+
+"The head of unit's permission for a private phone."
+input StaffPermissionInput {
+  name: String!
+  post: String!
+  number: String!
+  "When it was given; not in the future."
+  date: Date!
+}
+
+"Narrows a list of officers."
+input StaffMemberFilter {
+  unit: String
+}
+
+"Narrows a list of staff links; what is left out does not narrow."
+input StaffLinkFilter {
+  unit: String
+  state: StaffLinkState
+  device: StaffDevice
+  rulesDue: Boolean
+}
+
+"The rules that every officer accepts (第4の4(2)) in one language, as versioned text."
+type StaffRules @public {
+  version: String!
+  language: String!
+  items: [String!]!
+}
+
+"What a registration code shows. Nobody's name is in it."
+type StaffRegistration @public {
+  agency: AgencyName!
+  device: StaffDevice!
+  expiresAt: Time!
+  rules: [StaffRules!]!
+}
+
+"The officers' access code (第4の4(1)ウ): told by phone or radio, never sent."
+type StaffCode @can(object: STAFF_CODE, action: READ) {
+  code: String! @can(object: STAFF_CODE, action: READ)
+  issuedAt: Time!
+  "It changes then; a manager or supervisor may change it at once."
+  expiresAt: Time!
+}
+
+"An officer's report on the use (利用報告, 第4の4(1)イ)."
+type UsageReport @can(object: USAGE_REPORT, action: READ) {
+  id: ID!
+  member: StaffMember!
+  "Null where nothing came of it yet."
+  session: Session
+  timing: UsageTiming!
+  purpose: String! @can(object: USAGE_REPORT, action: READ)
+  "Why it was not reported before; empty where it was."
+  lateReason: String! @can(object: USAGE_REPORT, action: READ)
+  "Who filed it for the officer; null where the officer's own phone did."
+  onBehalfBy: User
+  filedAt: Time!
+  acknowledgedAt: Time
+  acknowledgedBy: User
+}
+
+"A page of usage reports, newest first."
+type UsageReportConnection @can(object: USAGE_REPORT, action: READ) {
+  edges: [UsageReportEdge!]!
+  nodes: [UsageReport!]!
+  pageInfo: PageInfo!
+}
+
+"One usage report and its place in the list."
+type UsageReportEdge @can(object: USAGE_REPORT, action: READ) {
+  cursor: String!
+  node: UsageReport!
+}
+
+"Narrows a list of usage reports; what is left out does not narrow."
+input UsageReportFilter {
+  memberID: ID
+  sessionID: ID
+  acknowledged: Boolean
+}
+
+"A report that a staff link leaked (流出報告, 第4の4(2)ウ): officer, supervisor, manager."
+type LeakReport @can(object: LEAK_REPORT, action: READ) {
+  id: ID!
+  member: StaffMember!
+  "Null where it is about all of the officer's links."
+  link: StaffLink
+  what: String! @can(object: LEAK_REPORT, action: READ)
+  "Who filed it for the officer; null where the officer's own phone did."
+  onBehalfBy: User
+  filedAt: Time!
+  "When it went to the manager."
+  forwardedAt: Time
+  "Who forwarded it; null where it went by itself after five minutes."
+  forwardedBy: User
+  "When the links were revoked, or a manager found it unfounded."
+  closedAt: Time
+  closedBy: User
+  outcome: String! @can(object: LEAK_REPORT, action: READ)
+}
+
+"A page of leak reports, newest first."
+type LeakReportConnection @can(object: LEAK_REPORT, action: READ) {
+  edges: [LeakReportEdge!]!
+  nodes: [LeakReport!]!
+  pageInfo: PageInfo!
+}
+
+"One leak report and its place in the list."
+type LeakReportEdge @can(object: LEAK_REPORT, action: READ) {
+  cursor: String!
+  node: LeakReport!
+}
+
+"Narrows a list of leak reports; what is left out does not narrow."
+input LeakReportFilter {
+  memberID: ID
+  open: Boolean
+  forwarded: Boolean
+}
+
+"A registered phone's own view of itself."
+type StaffPhone @public {
+  id: ID!
+  agency: AgencyName!
+  state: StaffLinkState!
+  device: StaffDevice!
+  "Whose phone it is."
+  officer: StaffOfficer!
+  "To be shown to whoever finishes the registration, while PENDING; else null."
+  matchNumber: String
+  matchUntil: Time!
+  "The phone deletes all that it holds, and confirms by removeStaffPhone."
+  wipe: Boolean!
+  "The rules as they stand."
+  rules: [StaffRules!]!
+  rulesAcceptedAt: Time!
+  rulesDueAt: Time!
+  "Nothing can be started before the rules are accepted again."
+  rulesOutdated: Boolean!
+  "The video report that the phone sends to, or sent to last within a day."
+  session: OwnSession
+  "Whether somebody at the centre has taken it (受理)."
+  taken: Boolean!
+  "Whether the centre has live video of it on a screen now."
+  watched: Boolean!
+  "A report before the use that waits for it."
+  usageReported: Boolean!
+  "The uses that are still to be reported, newest first."
+  owed: [OwedUsage!]!
+  "The own leak report that is not answered yet."
+  leakReportedAt: Time
+}
+
+"Who an officer's phone belongs to, as the phone may show it."
+type StaffOfficer @public {
+  unit: String!
+  name: String!
+}
+
+"A use that is still to be reported (第4の4(1)イ)."
+type OwedUsage @public {
+  sessionID: ID!
+  startedAt: Time!
+  endedAt: Time
+  "Thirty minutes have passed since it ended."
+  chased: Boolean!
+}
+
+extend type Session {
+  "The officer whose phone sends; null for a caller's."
+  staffMember: StaffMember @can(object: STAFF, action: READ)
+  "When the officer declared that it is within the initial response and that there is no other way (第4の4(2)アク)."
+  declaredAt: Time
+  "The officer's report on the use; null where it is owed."
+  usageReport: UsageReport @can(object: USAGE_REPORT, action: READ)
+}
+
+extend type Settings {
+  "The hour of the day in Japan at which the officers' access code changes (第4の4(1)ウ)."
+  staffCodeHour: Int!
+}
+
+extend type Query {
+  "The registered officers of the own agency, of one unit or all (第4の4(2)カ)."
+  staffMembers(first: Int = 50, after: String, filter: StaffMemberFilter): StaffMemberConnection! @can(object: STAFF, action: READ)
+  "One officer of the own agency; null where there is none."
+  staffMember(id: ID!): StaffMember @can(object: STAFF, action: READ)
+  "The units that have registered officers."
+  staffUnits: [StaffUnit!]! @can(object: STAFF, action: READ)
+  "The staff links of the own agency, in the order of registration."
+  staffLinks(first: Int = 50, after: String, filter: StaffLinkFilter): StaffLinkConnection! @can(object: STAFF, action: READ)
+  "The officers' access code; null until it is made."
+  staffCode: StaffCode @can(object: STAFF_CODE, action: READ)
+  "The usage reports of the own agency."
+  usageReports(first: Int = 50, after: String, filter: UsageReportFilter): UsageReportConnection! @can(object: USAGE_REPORT, action: READ)
+  "The officers' video reports whose use is still to be reported, newest first, at most 100."
+  owedUsage: [Session!]! @can(object: USAGE_REPORT, action: READ)
+  "The leak reports of the own agency."
+  leakReports(first: Int = 50, after: String, filter: LeakReportFilter): LeakReportConnection! @can(object: LEAK_REPORT, action: READ)
+  "The rules that every officer accepts, in each language."
+  staffRules: [StaffRules!]! @public
+  "What a registration code is for. Changes nothing. REGISTRATION_UNUSABLE for every unknown, used or old one."
+  staffRegistration(code: String!): StaffRegistration! @public
+  "The asking phone's own view; suspended and revoked phones see it, too."
+  staffPhone: StaffPhone! @can(object: OWN_PHONE, action: READ)
+}
+
+extend type Mutation {
+  "Registers an officer who may have to report by video (第4の4(1)ア)."
+  registerStaffMember(input: RegisterStaffMemberInput!): StaffMemberPayload! @can(object: STAFF, action: MANAGE)
+  "Corrects an officer's entry, as after a transfer."
+  updateStaffMember(input: UpdateStaffMemberInput!): StaffMemberPayload! @can(object: STAFF, action: MANAGE)
+  "Takes an officer out and revokes all their links (第4の4(2)カ)."
+  removeStaffMember(input: RemoveStaffMemberInput!): StaffMemberPayload! @can(object: STAFF, action: MANAGE)
+  "A sheet to print, with a code that registers one phone within ten minutes (第4の4(1)ア). PERMISSION_MISSING for a private phone without one."
+  issueStaffSheet(input: IssueStaffSheetInput!): StaffSheetPayload! @can(object: STAFF, action: MANAGE)
+  "Finishes a registration: the number that the officer's phone shows, typed face to face. Three wrong ones end it. MATCH_WRONG."
+  matchStaffPhone(input: MatchStaffPhoneInput!): StaffLinkPayload! @can(object: STAFF, action: MANAGE)
+  "Suspends a staff link at once; what it sends is cut (第4の4(2)ウ)."
+  suspendStaffLink(input: SuspendStaffLinkInput!): StaffLinkPayload! @can(object: STAFF, action: SUSPEND)
+  "Revokes staff links for good, all or none, at most 100 (第4の4(2)ウカ). At its next contact each phone wipes itself."
+  revokeStaffLinks(input: RevokeStaffLinksInput!): StaffLinksPayload! @can(object: STAFF, action: REVOKE)
+  "A new access code for officers at once; the old one dies."
+  reissueStaffCode: StaffCodePayload! @can(object: STAFF_CODE, action: MANAGE)
+  "Says into which case an officer's next video report comes, for an hour; the dispatcher who says so has it then."
+  assignStaff(input: AssignStaffInput!): CasePayload! @can(object: SESSION, action: REQUEST)
+  "Takes an officer's video report (受理, 第3の3(2)). ALREADY_TAKEN."
+  takeStaffSession(input: TakeStaffSessionInput!): SessionPayload! @can(object: SESSION, action: REQUEST)
+  "Files a usage report for an officer who told it."
+  fileUsageReport(input: FileUsageReportInput!): UsageReportPayload! @can(object: USAGE_REPORT, action: OPEN)
+  "A supervisor has read a usage report."
+  acknowledgeUsageReport(input: AcknowledgeUsageReportInput!): UsageReportPayload! @can(object: USAGE_REPORT, action: ANSWER)
+  "Files a leak report for an officer, as one who lost the phone. It goes to the supervisors."
+  fileLeakReport(input: FileLeakReportInput!): DonePayload! @can(object: LEAK_REPORT, action: OPEN)
+  "The supervisor's one act (第4の4(2)ウ): suspends the links, cuts what they send, and forwards to the manager."
+  forwardLeakReport(input: ForwardLeakReportInput!): LeakReportPayload! @can(object: LEAK_REPORT, action: ANSWER)
+  "The manager finds a leak report unfounded: the suspended links may be used again."
+  dismissLeakReport(input: DismissLeakReportInput!): LeakReportPayload! @can(object: STAFF, action: REVOKE)
+
+  "Registers a phone by a sheet's code and gives it its cookie; its number is matched next. REGISTRATION_UNUSABLE, RULES_OUTDATED."
+  registerStaffPhone(input: RegisterStaffPhoneInput!): StaffPhonePayload! @public
+  "A nonce that a registered phone signs."
+  challengeStaffPhone(input: ChallengeStaffPhoneInput!): StaffChallengePayload! @public
+  "A registered phone proves its key and gets its cookie. NONCE_INVALID, SIGNATURE_INVALID."
+  resumeStaffPhone(input: ResumeStaffPhoneInput!): StaffPhonePayload! @public
+  "Accepts the rules again, yearly or when they changed (第4の4(2)イ)."
+  acceptStaffRules(input: AcceptStaffRulesInput!): StaffPhonePayload! @can(object: OWN_PHONE, action: UPDATE)
+  "Begins a video report (第4の4(1)ウ): the phone's key, the access code, two declarations. It gets a new cookie. CODE_WRONG, DECLARATION_MISSING, RULES_OUTDATED."
+  startStaffSession(input: StartStaffSessionInput!): StaffPhonePayload! @can(object: OWN_SESSION, action: OPEN)
+  "The officer ends their own video report."
+  endOwnSession: DonePayload! @can(object: OWN_SESSION, action: END)
+  "The officer's own usage report: before, or of a video report with the reason why only after (第4の4(1)イ)."
+  reportUsage(input: ReportUsageInput!): DonePayload! @can(object: OWN_PHONE, action: UPDATE)
+  "The officer's own leak report (第4の4(2)ウ)."
+  reportLeak(input: ReportLeakInput!): DonePayload! @can(object: OWN_PHONE, action: UPDATE)
+  "The phone has deleted what it held: revoked, or needed no more (第4の4(2)カ). Its key and cookie are erased here, too."
+  removeStaffPhone: DonePayload! @can(object: OWN_PHONE, action: UPDATE)
+}
+
+extend type Subscription {
+  "A phone's own view, at once and after each change."
+  staffPhoneChanged: StaffPhone! @can(object: OWN_PHONE, action: READ)
+  "What happens to officers, their links, the code and their reports."
+  staffChanged(after: Cursor): StaffEvent! @can(object: STAFF, action: READ)
+}
+
+"Something happened to officers, their links, the code or their reports: load what is shown again."
+type StaffEvent @can(object: STAFF, action: READ) {
+  cursor: Cursor!
+  entries: [JournalEntry!]!
+}
+
+"The officer to register."
+input RegisterStaffMemberInput {
+  "所属; at most 100 characters."
+  unit: String!
+  name: String!
+  "職員番号"
+  number: String = ""
+}
+
+"The officer as they are now."
+input UpdateStaffMemberInput {
+  memberID: ID!
+  unit: String!
+  name: String!
+  number: String = ""
+}
+
+"The officer to take out."
+input RemoveStaffMemberInput {
+  memberID: ID!
+}
+
+"The officer as they stand now."
+type StaffMemberPayload @can(object: STAFF, action: READ) {
+  member: StaffMember!
+}
+
+"Whose phone shall be registered."
+input IssueStaffSheetInput {
+  memberID: ID!
+  device: StaffDevice!
+  "Needed for a private phone."
+  permission: StaffPermissionInput
+}
+
+"What is printed. The code is shown once and stored nowhere."
+type StaffSheetPayload @can(object: STAFF, action: MANAGE) {
+  "For the QR code: /staff/#r=CODE; by hand in groups of four."
+  code: String! @can(object: STAFF, action: MANAGE)
+  expiresAt: Time!
+  device: StaffDevice!
+  member: StaffMember!
+  rules: [StaffRules!]!
+}
+
+"The number as the phone shows it."
+input MatchStaffPhoneInput {
+  linkID: ID!
+  number: String!
+}
+
+"The staff link as it stands now."
+type StaffLinkPayload @can(object: STAFF, action: READ) {
+  link: StaffLink!
+}
+
+"The staff links as they stand now."
+type StaffLinksPayload @can(object: STAFF, action: READ) {
+  links: [StaffLink!]!
+}
+
+"Which link is suspended."
+input SuspendStaffLinkInput {
+  linkID: ID!
+}
+
+"Which links are revoked, and why."
+input RevokeStaffLinksInput {
+  linkIDs: [ID!]!
+  reason: StaffRevokeReason!
+}
+
+"The new access code."
+type StaffCodePayload @can(object: STAFF_CODE, action: READ) {
+  staffCode: StaffCode!
+}
+
+"Which officer is expected in which case."
+input AssignStaffInput {
+  caseID: ID!
+  memberID: ID!
+}
+
+"The officer's video report to take."
+input TakeStaffSessionInput {
+  sessionID: ID!
+}
+
+"What an officer told about their use."
+input FileUsageReportInput {
+  memberID: ID!
+  "Left out where the use has not begun."
+  sessionID: ID
+  "What it is for; at most 500 characters."
+  purpose: String!
+  "Why it was not reported before; needed with sessionID."
+  lateReason: String = ""
+}
+
+"The usage report as it stands now."
+type UsageReportPayload @can(object: USAGE_REPORT, action: READ) {
+  report: UsageReport!
+}
+
+"The usage report that was read."
+input AcknowledgeUsageReportInput {
+  reportID: ID!
+}
+
+"What an officer told about a leak."
+input FileLeakReportInput {
+  memberID: ID!
+  "Left out where it is about all of the officer's links."
+  linkID: ID
+  "What happened; at most 500 characters."
+  what: String!
+}
+
+"The leak report to act on."
+input ForwardLeakReportInput {
+  reportID: ID!
+}
+
+"The leak report that is unfounded, and why."
+input DismissLeakReportInput {
+  reportID: ID!
+  outcome: String!
+}
+
+"The leak report as it stands now."
+type LeakReportPayload @can(object: LEAK_REPORT, action: READ) {
+  report: LeakReport!
+}
+
+"What the installed app sends with a sheet's code."
+input RegisterStaffPhoneInput {
+  "As scanned, or typed: case, spaces and hyphens do not matter."
+  code: String!
+  "The phone's ECDSA P-256 key as SubjectPublicKeyInfo, base64. Its private half cannot leave the phone."
+  publicKey: String!
+  "The rules that were shown and accepted."
+  rulesVersion: String!
+  rulesLanguage: String!
+  system: String = ""
+  browser: String = ""
+}
+
+"The phone's own view."
+type StaffPhonePayload @public {
+  phone: StaffPhone!
+}
+
+"The phone that wants to prove itself."
+input ChallengeStaffPhoneInput {
+  phoneID: ID!
+}
+
+"To be signed. Good for two minutes, once."
+type StaffChallengePayload @public {
+  nonce: String!
+}
+
+"The proof that this is the registered phone."
+input ResumeStaffPhoneInput {
+  phoneID: ID!
+  nonce: String!
+  "ECDSA P-256 with SHA-256 over the nonce's UTF-8, as the browser gives it (r and s), base64."
+  signature: String!
+}
+
+"The rules that were shown and accepted."
+input AcceptStaffRulesInput {
+  version: String!
+  language: String!
+}
+
+"What begins an officer's video report."
+input StartStaffSessionInput {
+  nonce: String!
+  "Over the nonce, as for resumeStaffPhone: a copy of the phone's storage cannot start."
+  signature: String!
+  "Six digits, told by phone or radio."
+  code: String!
+  "It is needed for the initial response (第4の4(2)ア)."
+  withinResponse: Boolean!
+  "There is no other way to send video (第4の4(2)ク)."
+  noOtherPath: Boolean!
+  asked: Mode = LIVE
+  language: String = "ja"
+}
+
+"What the officer reports about the use."
+input ReportUsageInput {
+  "A video report that has begun; left out before."
+  sessionID: ID
+  purpose: String!
+  "Why it was not reported before; needed with sessionID."
+  lateReason: String = ""
+}
+
+"What the officer reports about a leak."
+input ReportLeakInput {
+  what: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/statistics.graphqls", Input: `"Counts of what was handled (第9). Drills are never counted; nothing in it names a person."
@@ -6043,6 +8099,64 @@ func (ec *executionContext) childFields_KindCount(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type KindCount", field.Name)
 }
 
+func (ec *executionContext) childFields_LeakReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_LeakReport_id(ctx, field)
+	case "member":
+		return ec.fieldContext_LeakReport_member(ctx, field)
+	case "link":
+		return ec.fieldContext_LeakReport_link(ctx, field)
+	case "what":
+		return ec.fieldContext_LeakReport_what(ctx, field)
+	case "onBehalfBy":
+		return ec.fieldContext_LeakReport_onBehalfBy(ctx, field)
+	case "filedAt":
+		return ec.fieldContext_LeakReport_filedAt(ctx, field)
+	case "forwardedAt":
+		return ec.fieldContext_LeakReport_forwardedAt(ctx, field)
+	case "forwardedBy":
+		return ec.fieldContext_LeakReport_forwardedBy(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_LeakReport_closedAt(ctx, field)
+	case "closedBy":
+		return ec.fieldContext_LeakReport_closedBy(ctx, field)
+	case "outcome":
+		return ec.fieldContext_LeakReport_outcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LeakReport", field.Name)
+}
+
+func (ec *executionContext) childFields_LeakReportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_LeakReportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_LeakReportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_LeakReportConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LeakReportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_LeakReportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_LeakReportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_LeakReportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LeakReportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_LeakReportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "report":
+		return ec.fieldContext_LeakReportPayload_report(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LeakReportPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Link(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6233,6 +8347,20 @@ func (ec *executionContext) childFields_OriginCount(ctx context.Context, field g
 		return ec.fieldContext_OriginCount_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OriginCount", field.Name)
+}
+
+func (ec *executionContext) childFields_OwedUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessionID":
+		return ec.fieldContext_OwedUsage_sessionID(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_OwedUsage_startedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_OwedUsage_endedAt(ctx, field)
+	case "chased":
+		return ec.fieldContext_OwedUsage_chased(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwedUsage", field.Name)
 }
 
 func (ec *executionContext) childFields_OwnPhone(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6555,6 +8683,12 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_locationDeniedAt(ctx, field)
 	case "report":
 		return ec.fieldContext_Session_report(ctx, field)
+	case "staffMember":
+		return ec.fieldContext_Session_staffMember(ctx, field)
+	case "declaredAt":
+		return ec.fieldContext_Session_declaredAt(ctx, field)
+	case "usageReport":
+		return ec.fieldContext_Session_usageReport(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
@@ -6619,6 +8753,8 @@ func (ec *executionContext) childFields_Settings(ctx context.Context, field grap
 		return ec.fieldContext_Settings_sessionFiles(ctx, field)
 	case "clockInDoubt":
 		return ec.fieldContext_Settings_clockInDoubt(ctx, field)
+	case "staffCodeHour":
+		return ec.fieldContext_Settings_staffCodeHour(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Settings", field.Name)
 }
@@ -6637,6 +8773,300 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 		return ec.fieldContext_SignOutPayload_done(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffChallengePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nonce":
+		return ec.fieldContext_StaffChallengePayload_nonce(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffChallengePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffCode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_StaffCode_code(ctx, field)
+	case "issuedAt":
+		return ec.fieldContext_StaffCode_issuedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_StaffCode_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffCode", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "staffCode":
+		return ec.fieldContext_StaffCodePayload_staffCode(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffCodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_StaffEvent_cursor(ctx, field)
+	case "entries":
+		return ec.fieldContext_StaffEvent_entries(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffLink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_StaffLink_id(ctx, field)
+	case "member":
+		return ec.fieldContext_StaffLink_member(ctx, field)
+	case "device":
+		return ec.fieldContext_StaffLink_device(ctx, field)
+	case "permission":
+		return ec.fieldContext_StaffLink_permission(ctx, field)
+	case "state":
+		return ec.fieldContext_StaffLink_state(ctx, field)
+	case "rulesVersion":
+		return ec.fieldContext_StaffLink_rulesVersion(ctx, field)
+	case "rulesAcceptedAt":
+		return ec.fieldContext_StaffLink_rulesAcceptedAt(ctx, field)
+	case "rulesDueAt":
+		return ec.fieldContext_StaffLink_rulesDueAt(ctx, field)
+	case "rulesDue":
+		return ec.fieldContext_StaffLink_rulesDue(ctx, field)
+	case "system":
+		return ec.fieldContext_StaffLink_system(ctx, field)
+	case "browser":
+		return ec.fieldContext_StaffLink_browser(ctx, field)
+	case "registeredAt":
+		return ec.fieldContext_StaffLink_registeredAt(ctx, field)
+	case "matchedAt":
+		return ec.fieldContext_StaffLink_matchedAt(ctx, field)
+	case "suspendedAt":
+		return ec.fieldContext_StaffLink_suspendedAt(ctx, field)
+	case "revokedAt":
+		return ec.fieldContext_StaffLink_revokedAt(ctx, field)
+	case "revokeReason":
+		return ec.fieldContext_StaffLink_revokeReason(ctx, field)
+	case "wipedAt":
+		return ec.fieldContext_StaffLink_wipedAt(ctx, field)
+	case "seenAt":
+		return ec.fieldContext_StaffLink_seenAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffLink", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffLinkConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_StaffLinkConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_StaffLinkConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_StaffLinkConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffLinkConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffLinkEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_StaffLinkEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_StaffLinkEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffLinkEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "link":
+		return ec.fieldContext_StaffLinkPayload_link(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffLinksPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "links":
+		return ec.fieldContext_StaffLinksPayload_links(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffLinksPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffMember(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_StaffMember_id(ctx, field)
+	case "unit":
+		return ec.fieldContext_StaffMember_unit(ctx, field)
+	case "name":
+		return ec.fieldContext_StaffMember_name(ctx, field)
+	case "number":
+		return ec.fieldContext_StaffMember_number(ctx, field)
+	case "registeredAt":
+		return ec.fieldContext_StaffMember_registeredAt(ctx, field)
+	case "removedAt":
+		return ec.fieldContext_StaffMember_removedAt(ctx, field)
+	case "links":
+		return ec.fieldContext_StaffMember_links(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffMemberConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_StaffMemberConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_StaffMemberConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_StaffMemberConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMemberConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffMemberEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_StaffMemberEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_StaffMemberEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMemberEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffMemberPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "member":
+		return ec.fieldContext_StaffMemberPayload_member(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMemberPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffOfficer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "unit":
+		return ec.fieldContext_StaffOfficer_unit(ctx, field)
+	case "name":
+		return ec.fieldContext_StaffOfficer_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffOfficer", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffPermission(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_StaffPermission_name(ctx, field)
+	case "post":
+		return ec.fieldContext_StaffPermission_post(ctx, field)
+	case "number":
+		return ec.fieldContext_StaffPermission_number(ctx, field)
+	case "date":
+		return ec.fieldContext_StaffPermission_date(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffPermission", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffPhone(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_StaffPhone_id(ctx, field)
+	case "agency":
+		return ec.fieldContext_StaffPhone_agency(ctx, field)
+	case "state":
+		return ec.fieldContext_StaffPhone_state(ctx, field)
+	case "device":
+		return ec.fieldContext_StaffPhone_device(ctx, field)
+	case "officer":
+		return ec.fieldContext_StaffPhone_officer(ctx, field)
+	case "matchNumber":
+		return ec.fieldContext_StaffPhone_matchNumber(ctx, field)
+	case "matchUntil":
+		return ec.fieldContext_StaffPhone_matchUntil(ctx, field)
+	case "wipe":
+		return ec.fieldContext_StaffPhone_wipe(ctx, field)
+	case "rules":
+		return ec.fieldContext_StaffPhone_rules(ctx, field)
+	case "rulesAcceptedAt":
+		return ec.fieldContext_StaffPhone_rulesAcceptedAt(ctx, field)
+	case "rulesDueAt":
+		return ec.fieldContext_StaffPhone_rulesDueAt(ctx, field)
+	case "rulesOutdated":
+		return ec.fieldContext_StaffPhone_rulesOutdated(ctx, field)
+	case "session":
+		return ec.fieldContext_StaffPhone_session(ctx, field)
+	case "taken":
+		return ec.fieldContext_StaffPhone_taken(ctx, field)
+	case "watched":
+		return ec.fieldContext_StaffPhone_watched(ctx, field)
+	case "usageReported":
+		return ec.fieldContext_StaffPhone_usageReported(ctx, field)
+	case "owed":
+		return ec.fieldContext_StaffPhone_owed(ctx, field)
+	case "leakReportedAt":
+		return ec.fieldContext_StaffPhone_leakReportedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffPhone", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffPhonePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "phone":
+		return ec.fieldContext_StaffPhonePayload_phone(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffPhonePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffRegistration(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "agency":
+		return ec.fieldContext_StaffRegistration_agency(ctx, field)
+	case "device":
+		return ec.fieldContext_StaffRegistration_device(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_StaffRegistration_expiresAt(ctx, field)
+	case "rules":
+		return ec.fieldContext_StaffRegistration_rules(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffRegistration", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffRules(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_StaffRules_version(ctx, field)
+	case "language":
+		return ec.fieldContext_StaffRules_language(ctx, field)
+	case "items":
+		return ec.fieldContext_StaffRules_items(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffRules", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffSheetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_StaffSheetPayload_code(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_StaffSheetPayload_expiresAt(ctx, field)
+	case "device":
+		return ec.fieldContext_StaffSheetPayload_device(ctx, field)
+	case "member":
+		return ec.fieldContext_StaffSheetPayload_member(ctx, field)
+	case "rules":
+		return ec.fieldContext_StaffSheetPayload_rules(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffSheetPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffUnit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_StaffUnit_name(ctx, field)
+	case "members":
+		return ec.fieldContext_StaffUnit_members(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffUnit", field.Name)
 }
 
 func (ec *executionContext) childFields_Stage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6765,6 +9195,62 @@ func (ec *executionContext) childFields_UploadPayload(ctx context.Context, field
 		return ec.fieldContext_UploadPayload_chunk(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UploadPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_UsageReport_id(ctx, field)
+	case "member":
+		return ec.fieldContext_UsageReport_member(ctx, field)
+	case "session":
+		return ec.fieldContext_UsageReport_session(ctx, field)
+	case "timing":
+		return ec.fieldContext_UsageReport_timing(ctx, field)
+	case "purpose":
+		return ec.fieldContext_UsageReport_purpose(ctx, field)
+	case "lateReason":
+		return ec.fieldContext_UsageReport_lateReason(ctx, field)
+	case "onBehalfBy":
+		return ec.fieldContext_UsageReport_onBehalfBy(ctx, field)
+	case "filedAt":
+		return ec.fieldContext_UsageReport_filedAt(ctx, field)
+	case "acknowledgedAt":
+		return ec.fieldContext_UsageReport_acknowledgedAt(ctx, field)
+	case "acknowledgedBy":
+		return ec.fieldContext_UsageReport_acknowledgedBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageReport", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageReportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_UsageReportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_UsageReportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_UsageReportConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageReportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageReportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_UsageReportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_UsageReportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageReportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_UsageReportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "report":
+		return ec.fieldContext_UsageReportPayload_report(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UsageReportPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -10,6 +10,7 @@ import (
 	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
+	"genba/server/operations"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -53,6 +54,9 @@ type SessionResolver interface {
 	Cursor(ctx context.Context, obj *cases.Session) (string, error)
 
 	Report(ctx context.Context, obj *cases.Session) (*cases.AdvanceReport, error)
+	StaffMember(ctx context.Context, obj *cases.Session) (*identity.StaffMember, error)
+
+	UsageReport(ctx context.Context, obj *cases.Session) (*operations.UsageReport, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -882,10 +886,10 @@ func (ec *executionContext) _Session_dispatcher(ctx context.Context, field graph
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *identity.User) graphql.Marshaler {
-			return ec.marshalNUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
+			return ec.marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Session_dispatcher(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2008,6 +2012,93 @@ func (ec *executionContext) fieldContext_Session_report(_ context.Context, field
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_AdvanceReport(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Session_staffMember(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_staffMember(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().StaffMember(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.StaffMember) graphql.Marshaler {
+			return ec.marshalOStaffMember2ᚖgenbaᚋserverᚋidentityᚐStaffMember(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Session_staffMember(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Session_declaredAt(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_declaredAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeclaredAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Session_declaredAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Session", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Session_usageReport(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_usageReport(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().UsageReport(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.UsageReport) graphql.Marshaler {
+			return ec.marshalOUsageReport2ᚖgenbaᚋserverᚋoperationsᚐUsageReport(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Session_usageReport(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UsageReport(ctx, field)
 		},
 	}
 	return fc, nil
@@ -3486,7 +3577,7 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "dispatcher":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_dispatcher(ctx, field, obj)
 				})
@@ -3708,6 +3799,23 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_report(ctx, field, obj)
+				})
+		case "staffMember":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_staffMember(ctx, field, obj)
+				})
+		case "declaredAt":
+			out.Values[i] = ec._Session_declaredAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "usageReport":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_usageReport(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -4270,6 +4378,25 @@ func (ec *executionContext) unmarshalOEndReason2ᚖgenbaᚋserverᚋcasesᚐEndR
 }
 
 func (ec *executionContext) marshalOEndReason2ᚖgenbaᚋserverᚋcasesᚐEndReason(ctx context.Context, sel ast.SelectionSet, v *cases.EndReason) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
+func (ec *executionContext) unmarshalOMode2ᚖgenbaᚋserverᚋcasesᚐMode(ctx context.Context, v any) (*cases.Mode, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := cases.Mode(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOMode2ᚖgenbaᚋserverᚋcasesᚐMode(ctx context.Context, sel ast.SelectionSet, v *cases.Mode) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

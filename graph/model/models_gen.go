@@ -10,14 +10,26 @@ import (
 	"genba/server/evidence"
 	"genba/server/identity"
 	"genba/server/journal"
+	"genba/server/operations"
 	"io"
 	"strconv"
 	"time"
 )
 
+// The rules that were shown and accepted.
+type AcceptStaffRulesInput struct {
+	Version  string `json:"version"`
+	Language string `json:"language"`
+}
+
 // The report that a supervisor took note of.
 type AcknowledgeReportInput struct {
 	SessionID string `json:"sessionID"`
+}
+
+// The usage report that was read.
+type AcknowledgeUsageReportInput struct {
+	ReportID string `json:"reportID"`
 }
 
 // Which phone, and whether it is let in.
@@ -37,6 +49,12 @@ type AllowSendsInput struct {
 type AskModeInput struct {
 	SessionID string     `json:"sessionID"`
 	Mode      cases.Mode `json:"mode"`
+}
+
+// Which officer is expected in which case.
+type AssignStaffInput struct {
+	CaseID   string `json:"caseID"`
+	MemberID string `json:"memberID"`
 }
 
 // What a phone announces before it sends a file.
@@ -90,6 +108,11 @@ type CasePayload struct {
 	Case *cases.Case `json:"case"`
 }
 
+// The phone that wants to prove itself.
+type ChallengeStaffPhoneInput struct {
+	PhoneID string `json:"phoneID"`
+}
+
 // Where the next link of a video report shall go.
 type ChangeDestinationInput struct {
 	SessionID string `json:"sessionID"`
@@ -119,6 +142,12 @@ type ConfirmSendInput struct {
 	Checks *cases.Checks `json:"checks,omitempty"`
 	// Repeating a call with the same key sends once.
 	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The leak report that is unfounded, and why.
+type DismissLeakReportInput struct {
+	ReportID string `json:"reportID"`
+	Outcome  string `json:"outcome"`
 }
 
 // It is done; there is nothing to show.
@@ -160,12 +189,45 @@ type EnterCodePayload struct {
 	Pass string `json:"pass"`
 }
 
+// What an officer told about a leak.
+type FileLeakReportInput struct {
+	MemberID string `json:"memberID"`
+	// Left out where it is about all of the officer's links.
+	LinkID *string `json:"linkID,omitempty"`
+	// What happened; at most 500 characters.
+	What string `json:"what"`
+}
+
+// What an officer told about their use.
+type FileUsageReportInput struct {
+	MemberID string `json:"memberID"`
+	// Left out where the use has not begun.
+	SessionID *string `json:"sessionID,omitempty"`
+	// What it is for; at most 500 characters.
+	Purpose string `json:"purpose"`
+	// Why it was not reported before; needed with sessionID.
+	LateReason *string `json:"lateReason,omitempty"`
+}
+
+// The leak report to act on.
+type ForwardLeakReportInput struct {
+	ReportID string `json:"reportID"`
+}
+
 // To whom reception is given, by which rule, until when.
 type GrantReceptionInput struct {
 	UserID     string    `json:"userID"`
 	RuleNumber string    `json:"ruleNumber"`
 	RuleDate   string    `json:"ruleDate"`
 	Until      time.Time `json:"until"`
+}
+
+// Whose phone shall be registered.
+type IssueStaffSheetInput struct {
+	MemberID string       `json:"memberID"`
+	Device   cases.Device `json:"device"`
+	// Needed for a private phone.
+	Permission *cases.Permission `json:"permission,omitempty"`
 }
 
 // A terminal to enrol.
@@ -217,9 +279,33 @@ type JournalEdge struct {
 	Node   *journal.Row `json:"node"`
 }
 
+// A page of leak reports, newest first.
+type LeakReportConnection struct {
+	Edges    []*LeakReportEdge        `json:"edges"`
+	Nodes    []*operations.LeakReport `json:"nodes"`
+	PageInfo *PageInfo                `json:"pageInfo"`
+}
+
+// One leak report and its place in the list.
+type LeakReportEdge struct {
+	Cursor string                 `json:"cursor"`
+	Node   *operations.LeakReport `json:"node"`
+}
+
+// The leak report as it stands now.
+type LeakReportPayload struct {
+	Report *operations.LeakReport `json:"report"`
+}
+
 // The case that help was sent to.
 type MarkDispatchedInput struct {
 	CaseID string `json:"caseID"`
+}
+
+// The number as the phone shows it.
+type MatchStaffPhoneInput struct {
+	LinkID string `json:"linkID"`
+	Number string `json:"number"`
 }
 
 // Whoever asks.
@@ -305,6 +391,15 @@ type OpenMediaPayload struct {
 	Viewing     *evidence.Viewing   `json:"viewing"`
 }
 
+// A use that is still to be reported (第4の4(1)イ).
+type OwedUsage struct {
+	SessionID string     `json:"sessionID"`
+	StartedAt time.Time  `json:"startedAt"`
+	EndedAt   *time.Time `json:"endedAt,omitempty"`
+	// Thirty minutes have passed since it ended.
+	Chased bool `json:"chased"`
+}
+
 // A caller's own view of their video report.
 type OwnSession struct {
 	ID    string       `json:"id"`
@@ -384,9 +479,36 @@ type ReceptionPayload struct {
 	Reception *identity.ReceptionGrant `json:"reception"`
 }
 
+// The officer to register.
+type RegisterStaffMemberInput struct {
+	// 所属; at most 100 characters.
+	Unit string `json:"unit"`
+	Name string `json:"name"`
+	// 職員番号
+	Number *string `json:"number,omitempty"`
+}
+
+// What the installed app sends with a sheet's code.
+type RegisterStaffPhoneInput struct {
+	// As scanned, or typed: case, spaces and hyphens do not matter.
+	Code string `json:"code"`
+	// The phone's ECDSA P-256 key as SubjectPublicKeyInfo, base64. Its private half cannot leave the phone.
+	PublicKey string `json:"publicKey"`
+	// The rules that were shown and accepted.
+	RulesVersion  string  `json:"rulesVersion"`
+	RulesLanguage string  `json:"rulesLanguage"`
+	System        *string `json:"system,omitempty"`
+	Browser       *string `json:"browser,omitempty"`
+}
+
 // Which terminal is used again.
 type ReinstateTerminalInput struct {
 	TerminalID string `json:"terminalID"`
+}
+
+// The officer to take out.
+type RemoveStaffMemberInput struct {
+	MemberID string `json:"memberID"`
 }
 
 // The video report whose link gets a new access code.
@@ -402,6 +524,11 @@ type ReportFirstFrameInput struct {
 // The request whose late report has been made.
 type ReportLateInput struct {
 	SessionID string `json:"sessionID"`
+}
+
+// What the officer reports about a leak.
+type ReportLeakInput struct {
+	What string `json:"what"`
 }
 
 // The video report whose link went to the wrong person.
@@ -444,6 +571,15 @@ type ReportTroubleInput struct {
 	Reason cases.Stall `json:"reason"`
 }
 
+// What the officer reports about the use.
+type ReportUsageInput struct {
+	// A video report that has begun; left out before.
+	SessionID *string `json:"sessionID,omitempty"`
+	Purpose   string  `json:"purpose"`
+	// Why it was not reported before; needed with sessionID.
+	LateReason *string `json:"lateReason,omitempty"`
+}
+
 // Why and whom to ask for video (第4の1(1)).
 type RequestVideoInput struct {
 	CaseID string     `json:"caseID"`
@@ -481,9 +617,23 @@ type ResumeInput struct {
 	Signature string `json:"signature"`
 }
 
+// The proof that this is the registered phone.
+type ResumeStaffPhoneInput struct {
+	PhoneID string `json:"phoneID"`
+	Nonce   string `json:"nonce"`
+	// ECDSA P-256 with SHA-256 over the nonce's UTF-8, as the browser gives it (r and s), base64.
+	Signature string `json:"signature"`
+}
+
 // The video report whose link is destroyed.
 type RevokeLinkInput struct {
 	SessionID string `json:"sessionID"`
+}
+
+// Which links are revoked, and why.
+type RevokeStaffLinksInput struct {
+	LinkIDs []string           `json:"linkIDs"`
+	Reason  cases.RevokeReason `json:"reason"`
 }
 
 // Which terminal is ended for good, and why.
@@ -547,6 +697,131 @@ type SignOutPayload struct {
 	Done bool `json:"done"`
 }
 
+// To be signed. Good for two minutes, once.
+type StaffChallengePayload struct {
+	Nonce string `json:"nonce"`
+}
+
+// The new access code.
+type StaffCodePayload struct {
+	StaffCode *cases.StaffCode `json:"staffCode"`
+}
+
+// Something happened to officers, their links, the code or their reports: load what is shown again.
+type StaffEvent struct {
+	Cursor  string         `json:"cursor"`
+	Entries []*journal.Row `json:"entries"`
+}
+
+// A page of staff links.
+type StaffLinkConnection struct {
+	Edges    []*StaffLinkEdge   `json:"edges"`
+	Nodes    []*cases.StaffLink `json:"nodes"`
+	PageInfo *PageInfo          `json:"pageInfo"`
+}
+
+// One staff link and its place in the list.
+type StaffLinkEdge struct {
+	Cursor string           `json:"cursor"`
+	Node   *cases.StaffLink `json:"node"`
+}
+
+// The staff link as it stands now.
+type StaffLinkPayload struct {
+	Link *cases.StaffLink `json:"link"`
+}
+
+// The staff links as they stand now.
+type StaffLinksPayload struct {
+	Links []*cases.StaffLink `json:"links"`
+}
+
+// A page of officers.
+type StaffMemberConnection struct {
+	Edges    []*StaffMemberEdge      `json:"edges"`
+	Nodes    []*identity.StaffMember `json:"nodes"`
+	PageInfo *PageInfo               `json:"pageInfo"`
+}
+
+// One officer and their place in the list.
+type StaffMemberEdge struct {
+	Cursor string                `json:"cursor"`
+	Node   *identity.StaffMember `json:"node"`
+}
+
+// Narrows a list of officers.
+type StaffMemberFilter struct {
+	Unit *string `json:"unit,omitempty"`
+}
+
+// The officer as they stand now.
+type StaffMemberPayload struct {
+	Member *identity.StaffMember `json:"member"`
+}
+
+// A registered phone's own view of itself.
+type StaffPhone struct {
+	ID     string               `json:"id"`
+	Agency *identity.Agency     `json:"agency"`
+	State  cases.StaffLinkState `json:"state"`
+	Device cases.Device         `json:"device"`
+	// Whose phone it is.
+	Officer *identity.StaffMember `json:"officer"`
+	// To be shown to whoever finishes the registration, while PENDING; else null.
+	MatchNumber *string   `json:"matchNumber,omitempty"`
+	MatchUntil  time.Time `json:"matchUntil"`
+	// The phone deletes all that it holds, and confirms by removeStaffPhone.
+	Wipe bool `json:"wipe"`
+	// The rules as they stand.
+	Rules           []*cases.StaffRules `json:"rules"`
+	RulesAcceptedAt time.Time           `json:"rulesAcceptedAt"`
+	RulesDueAt      time.Time           `json:"rulesDueAt"`
+	// Nothing can be started before the rules are accepted again.
+	RulesOutdated bool `json:"rulesOutdated"`
+	// The video report that the phone sends to, or sent to last within a day.
+	Session *OwnSession `json:"session,omitempty"`
+	// Whether somebody at the centre has taken it (受理).
+	Taken bool `json:"taken"`
+	// Whether the centre has live video of it on a screen now.
+	Watched bool `json:"watched"`
+	// A report before the use that waits for it.
+	UsageReported bool `json:"usageReported"`
+	// The uses that are still to be reported, newest first.
+	Owed []*OwedUsage `json:"owed"`
+	// The own leak report that is not answered yet.
+	LeakReportedAt *time.Time `json:"leakReportedAt,omitempty"`
+}
+
+// The phone's own view.
+type StaffPhonePayload struct {
+	Phone *StaffPhone `json:"phone"`
+}
+
+// What is printed. The code is shown once and stored nowhere.
+type StaffSheetPayload struct {
+	// For the QR code: /staff/#r=CODE; by hand in groups of four.
+	Code      string                `json:"code"`
+	ExpiresAt time.Time             `json:"expiresAt"`
+	Device    cases.Device          `json:"device"`
+	Member    *identity.StaffMember `json:"member"`
+	Rules     []*cases.StaffRules   `json:"rules"`
+}
+
+// What begins an officer's video report.
+type StartStaffSessionInput struct {
+	Nonce string `json:"nonce"`
+	// Over the nonce, as for resumeStaffPhone: a copy of the phone's storage cannot start.
+	Signature string `json:"signature"`
+	// Six digits, told by phone or radio.
+	Code string `json:"code"`
+	// It is needed for the initial response (第4の4(2)ア).
+	WithinResponse bool `json:"withinResponse"`
+	// There is no other way to send video (第4の4(2)ク).
+	NoOtherPath bool        `json:"noOtherPath"`
+	Asked       *cases.Mode `json:"asked,omitempty"`
+	Language    *string     `json:"language,omitempty"`
+}
+
 // The video report that must not be, and why.
 type StopReportInput struct {
 	SessionID string `json:"sessionID"`
@@ -556,6 +831,11 @@ type StopReportInput struct {
 
 // What happens, as it happens.
 type Subscription struct {
+}
+
+// Which link is suspended.
+type SuspendStaffLinkInput struct {
+	LinkID string `json:"linkID"`
 }
 
 // Which terminal is stopped, and why.
@@ -571,6 +851,11 @@ type TakeSnapshotInput struct {
 	SourceID *string `json:"sourceID,omitempty"`
 	// In bytes, of the JPEG that will be uploaded.
 	Size int64 `json:"size"`
+}
+
+// The officer's video report to take.
+type TakeStaffSessionInput struct {
+	SessionID string `json:"sessionID"`
 }
 
 // The terminal after the change.
@@ -592,6 +877,14 @@ type UpdateCaseInput struct {
 	Notes        *string      `json:"notes,omitempty"`
 }
 
+// The officer as they are now.
+type UpdateStaffMemberInput struct {
+	MemberID string  `json:"memberID"`
+	Unit     string  `json:"unit"`
+	Name     string  `json:"name"`
+	Number   *string `json:"number,omitempty"`
+}
+
 // Where to send the bytes, by tus 1.0.
 type UploadPayload struct {
 	ID string `json:"id"`
@@ -602,6 +895,24 @@ type UploadPayload struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	// Send pieces of at most this many bytes.
 	Chunk int `json:"chunk"`
+}
+
+// A page of usage reports, newest first.
+type UsageReportConnection struct {
+	Edges    []*UsageReportEdge        `json:"edges"`
+	Nodes    []*operations.UsageReport `json:"nodes"`
+	PageInfo *PageInfo                 `json:"pageInfo"`
+}
+
+// One usage report and its place in the list.
+type UsageReportEdge struct {
+	Cursor string                  `json:"cursor"`
+	Node   *operations.UsageReport `json:"node"`
+}
+
+// The usage report as it stands now.
+type UsageReportPayload struct {
+	Report *operations.UsageReport `json:"report"`
 }
 
 // A page of people.

@@ -26,6 +26,7 @@ import (
 	"genba/server/journal"
 	"genba/server/live"
 	"genba/server/notify"
+	"genba/server/operations"
 	"genba/server/statistics"
 )
 
@@ -49,6 +50,7 @@ type App struct {
 	Notify     *notify.Notify
 	Evidence   *evidence.Evidence
 	Statistics *statistics.Statistics
+	Operations *operations.Operations
 	Live       *live.Server
 
 	log      *slog.Logger
@@ -134,6 +136,7 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 	}
 	a.Notify = notify.New(a.DB, a.Journal, a.Cases, a.People, o.channel, func() string { return a.URL() }, log)
 	a.Statistics = statistics.New(a.DB)
+	a.Operations = operations.New(a.DB, a.Journal, a.People, a.Cases)
 	a.Evidence, err = evidence.New(evidence.Config{
 		DB: a.DB, Journal: a.Journal, Cases: a.Cases, Identity: a.People, Bearers: a.bearers, Store: store, Keys: a.Keys,
 		WriteProblem: writeProblem, Head: recordingHead, Logger: log,
@@ -198,7 +201,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	}
 	a.handler, err = a.routes(graph.NewHandler(&graph.Resolver{
 		Policy: a.policy, Bus: a.bus, Journal: a.Journal, People: a.People, Bearers: a.bearers, Cases: a.Cases, Notify: a.Notify,
-		Evidence: a.Evidence, Statistics: a.Statistics, Streams: a.streams,
+		Evidence: a.Evidence, Statistics: a.Statistics, Operations: a.Operations, Streams: a.streams,
 	}, graph.Options{Dev: c.Dev, WriteProblem: writeProblem}))
 	return a, err
 }

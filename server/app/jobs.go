@@ -15,6 +15,7 @@ const (
 	tendEvery   = time.Minute
 	sweepEvery  = 10 * time.Minute // what no row points to, and cases whose last due time has passed
 	keysEvery   = time.Hour
+	staffEvery  = 5 * time.Second
 )
 
 // jobs are what runs beside the requests, each until its context ends.
@@ -33,7 +34,20 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("summarise refusals", tendEvery, func(ctx context.Context) error { return a.Journal.FlushRefusals(ctx, false) }),
 		a.every("sweep link keys", keysEvery, a.Cases.SweepLinkKeys),
 		a.every("remind of access codes", tendEvery, func(ctx context.Context) error { _, err := a.People.RemindCallerCodes(ctx); return err }),
+		a.every("officers' phones, code and reports", staffEvery, a.tendStaff),
+		a.every("forget reports", sweepEvery, a.Operations.Forget),
 	}
+}
+
+// tendStaff changes the officers' access code at its hour, ends registrations
+// that nobody matched, chases usage reports and sends leak reports on to the
+// manager (第4の4).
+func (a *App) tendStaff(ctx context.Context) error {
+	_, rotated := a.Cases.RotateStaffCodes(ctx)
+	_, expired := a.Cases.ExpireStaff(ctx)
+	_, chased := a.Operations.Chase(ctx)
+	_, escalated := a.Operations.Escalate(ctx)
+	return errors.Join(rotated, expired, chased, escalated)
 }
 
 // purgeDue purges as soon as something is due.
@@ -76,9 +90,12 @@ func (a *App) every(what string, pause time.Duration, f func(context.Context) er
 }
 
 // DueWork does at once what the jobs would do by and by: links that ran out,
-// files and facts that are due.
+// officers' phones and reports, files and facts that are due.
 func (a *App) DueWork(ctx context.Context) error {
 	if _, err := a.Cases.ExpireDue(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(a.tendStaff(ctx), a.Operations.Forget(ctx)); err != nil {
 		return err
 	}
 	return a.purge(ctx)

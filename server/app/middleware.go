@@ -28,7 +28,7 @@ const (
 	nonceHeader = "DPoP-Nonce"
 )
 
-var cookieNames = map[string]string{"console": "__Host-console", "caller": "__Host-caller"}
+var cookieNames = map[string]string{"console": "__Host-console", "caller": "__Host-caller", "staff": "__Host-staff"}
 
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; " +
 	"manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
@@ -227,6 +227,8 @@ func (a *App) recognise(ctx context.Context, page, token string) (policy.Actor, 
 		return a.People.Recognise(ctx, token)
 	case "caller":
 		return a.Cases.Recognise(ctx, token)
+	case "staff":
+		return a.Cases.RecogniseStaff(ctx, token)
 	}
 	return policy.Actor{}, problem.New(problem.Unauthenticated)
 }

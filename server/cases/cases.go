@@ -44,7 +44,7 @@ type Case struct {
 	Place        string
 	Notes        string
 	Drill        bool
-	OpenedBy     string
+	OpenedBy     string `gorm:"serializer:optional"` // empty: an officer's phone opened it
 	OpenedAt     time.Time
 	DispatchedAt *time.Time
 	ChangedAt    time.Time
@@ -80,6 +80,9 @@ type Cases struct {
 	held     []func(phoneID string)
 	cut      []func(phoneID string)
 	beside   func(what string, f func(ctx context.Context) error)
+
+	staffStarted []func(tx *database.Tx, s *Session) error
+	staffRevoked []func(tx *database.Tx, actor policy.Actor, l *StaffLink) error
 }
 
 // New opens the room.

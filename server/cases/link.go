@@ -414,6 +414,9 @@ func callerActor(s *Session) policy.Actor {
 
 // phoneActor is the phone of a session as the actor.
 func phoneActor(s *Session, phone string) policy.Actor {
+	if s.Kind == StaffSession {
+		return (&Phone{ID: phone, AgencyID: s.AgencyID, SessionID: s.ID, StaffLinkID: s.StaffLinkID}).Actor()
+	}
 	a := callerActor(s)
 	a.ID = phone
 	return a

@@ -35,7 +35,7 @@ type Phone struct {
 	ID        string
 	AgencyID  string
 	SessionID string
-	LinkID    string
+	LinkID    string `gorm:"serializer:optional"`
 	State     PhoneState
 	PublicKey []byte
 	TokenHash []byte
@@ -45,10 +45,15 @@ type Phone struct {
 	JoinedAt  time.Time
 	BoundAt   *time.Time
 	StoppedAt *time.Time
+	// StaffLinkID is the staff link of an officer's phone, which has no Link.
+	StaffLinkID string `gorm:"serializer:optional"`
 }
 
 // Actor is the phone as the actor that it acts as.
 func (p *Phone) Actor() policy.Actor {
+	if p.StaffLinkID != "" {
+		return policy.Actor{Kind: policy.StaffPhone, ID: p.ID, Agency: p.AgencyID, Role: policy.StaffPhoneRole, Session: p.SessionID, Login: p.StaffLinkID}
+	}
 	return policy.Actor{Kind: policy.Caller, ID: p.ID, Agency: p.AgencyID, Role: policy.CallerRole, Session: p.SessionID}
 }
 

@@ -104,7 +104,7 @@ type Session struct {
 	Kind          Kind
 	Asked         Mode
 	State         State
-	DispatcherID  string
+	DispatcherID  string `gorm:"serializer:optional"` // empty: an officer's that nobody has taken yet
 	Number        string
 	Email         string
 	EmailReason   string
@@ -147,6 +147,11 @@ type Session struct {
 	ReportAnsweredBy string
 	ReportReason     string
 	LocationDeniedAt *time.Time
+	// Of an officer's video report (第4の4).
+	StaffLinkID   string `gorm:"serializer:optional"`
+	StaffMemberID string `gorm:"serializer:optional"`
+	DeclaredAt    *time.Time
+	UsageChasedAt *time.Time
 }
 
 // stageTime is where a stage's time is kept.
@@ -189,6 +194,16 @@ func (s *Session) Stages() []Stage {
 		}
 	}
 	return reached
+}
+
+// OverAt is when nothing more was accepted, or nil.
+func (s *Session) OverAt() *time.Time {
+	for _, st := range overStates {
+		if at := *s.stageTime(st); at != nil {
+			return at
+		}
+	}
+	return nil
 }
 
 // reach notes a stage. It tells whether it is new; the state only moves forward.
@@ -321,6 +336,9 @@ func tooLong(s string, max int) bool {
 
 // lockSession reads a session for update.
 func lockSession(tx *database.Tx, id string) (*Session, error) {
+	if id == "" { // a registered phone that has started nothing
+		return nil, problem.New(problem.NotFound)
+	}
 	var s Session
 	if err := tx.Lock().Take(&s, "id = ?", id).Error; err != nil {
 		return nil, notFound(err)
@@ -604,6 +622,9 @@ func (c *Cases) Reached(tx *database.Tx, id string) error {
 
 // Session reads one session of an agency. NOT_FOUND.
 func (c *Cases) Session(ctx context.Context, agency, id string) (*Session, error) {
+	if id == "" { // a registered phone that has started nothing
+		return nil, problem.New(problem.NotFound)
+	}
 	q := c.db.Read(ctx)
 	var s Session
 	if err := q.Take(&s, "id = ? AND agency_id = ?", id, agency).Error; err != nil {

@@ -218,3 +218,13 @@ func (e *Evidence) unpin(viewing string) {
 	defer e.mu.Unlock()
 	delete(e.pins, viewing)
 }
+
+// Watched tells whether somebody looks at a session's live video now.
+func (e *Evidence) Watched(ctx context.Context, session string) (bool, error) {
+	var n int64
+	err := e.DB.Read(ctx).Model(&Viewing{}).Where("session_id = ? AND closed_at IS NULL AND expires_at > ? AND media_id = ''", session, e.DB.Now()).Count(&n).Error
+	if err != nil {
+		return false, fmt.Errorf("read viewings: %w", err)
+	}
+	return n > 0, nil
+}

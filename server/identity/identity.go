@@ -45,6 +45,7 @@ type Settings struct {
 	CallerCode       bool  `json:"callerCode"`
 	SessionMegabytes int   `json:"sessionMegabytes"`
 	SessionFiles     int   `json:"sessionFiles"`
+	StaffCodeHour    int   `json:"staffCodeHour"` // in Japan, when the officers' code changes (第4の4(1)ウ)
 }
 
 // The most that settings may allow.
@@ -185,7 +186,7 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 // SetSettings replaces an agency's settings; the journal keeps old and new.
 func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency string, s Settings) error {
 	if s.LinkUses < 1 || s.LinkUses > MaxLinkUses || s.LinkMinutes < 1 || s.LinkMinutes > MaxLinkMinutes ||
-		s.SessionMegabytes < 1 || s.SessionMegabytes > MaxSessionMegabytes || s.SessionFiles < 1 || s.SessionFiles > MaxSessionFiles {
+		s.SessionMegabytes < 1 || s.SessionMegabytes > MaxSessionMegabytes || s.SessionFiles < 1 || s.SessionFiles > MaxSessionFiles || s.StaffCodeHour < 0 || s.StaffCodeHour > 23 {
 		return problem.New(problem.BadInput)
 	}
 	return i.db.InTx(ctx, func(tx *database.Tx) error {

@@ -105,6 +105,35 @@ const (
 	TerminalRefused    Type = "TERMINAL_REFUSED"
 	ReceptionGranted   Type = "RECEPTION_GRANTED"
 	ReceptionEnded     Type = "RECEPTION_ENDED"
+	// officers in the field: identity, cases and operations (第4の4)
+	StaffMemberRegistered Type = "STAFF_MEMBER_REGISTERED"
+	StaffMemberChanged    Type = "STAFF_MEMBER_CHANGED"
+	StaffMemberRemoved    Type = "STAFF_MEMBER_REMOVED"
+	StaffSheetIssued      Type = "STAFF_SHEET_ISSUED"
+	StaffPhoneRegistered  Type = "STAFF_PHONE_REGISTERED"
+	StaffMatchRefused     Type = "STAFF_MATCH_REFUSED"
+	StaffPhoneMatched     Type = "STAFF_PHONE_MATCHED"
+	StaffPhoneResumed     Type = "STAFF_PHONE_RESUMED"
+	StaffPhoneWiped       Type = "STAFF_PHONE_WIPED"
+	StaffRulesAccepted    Type = "STAFF_RULES_ACCEPTED"
+	StaffLinkSuspended    Type = "STAFF_LINK_SUSPENDED"
+	StaffLinkRestored     Type = "STAFF_LINK_RESTORED"
+	StaffLinkRevoked      Type = "STAFF_LINK_REVOKED"
+	StaffLinkExpired      Type = "STAFF_LINK_EXPIRED"
+	StaffLinkRefused      Type = "STAFF_LINK_REFUSED"
+	StaffCodeRotated      Type = "STAFF_CODE_ROTATED"
+	StaffCodeRefused      Type = "STAFF_CODE_REFUSED"
+	StaffAssigned         Type = "STAFF_ASSIGNED"
+	StaffSessionStarted   Type = "STAFF_SESSION_STARTED"
+	StaffSessionTaken     Type = "STAFF_SESSION_TAKEN"
+	StaffSessionCut       Type = "STAFF_SESSION_CUT"
+	UsageReported         Type = "USAGE_REPORTED"
+	UsageChased           Type = "USAGE_CHASED"
+	UsageAcknowledged     Type = "USAGE_ACKNOWLEDGED"
+	LeakReported          Type = "LEAK_REPORTED"
+	LeakForwarded         Type = "LEAK_FORWARDED"
+	LeakEscalated         Type = "LEAK_ESCALATED"
+	LeakClosed            Type = "LEAK_CLOSED"
 )
 
 // Types lists every type, as the schema's enum does.
@@ -122,4 +151,8 @@ var Types = []Type{
 	ReportAcknowledged, ReportStopped, DestinationChanged, CodeRenewed, CallerCodeReminded, DeliveryDelivered, SendsAllowed,
 	TerminalCodeIssued, TerminalEnrolled, TerminalPlaced, TerminalSuspended, TerminalReported, TerminalReinstated, TerminalRevoked, TerminalRefused,
 	ReceptionGranted, ReceptionEnded,
+	StaffMemberRegistered, StaffMemberChanged, StaffMemberRemoved, StaffSheetIssued, StaffPhoneRegistered, StaffMatchRefused, StaffPhoneMatched,
+	StaffPhoneResumed, StaffPhoneWiped, StaffRulesAccepted, StaffLinkSuspended, StaffLinkRestored, StaffLinkRevoked, StaffLinkExpired,
+	StaffLinkRefused, StaffCodeRotated, StaffCodeRefused, StaffAssigned, StaffSessionStarted, StaffSessionTaken, StaffSessionCut,
+	UsageReported, UsageChased, UsageAcknowledged, LeakReported, LeakForwarded, LeakEscalated, LeakClosed,
 }

@@ -67,15 +67,24 @@ const (
 
 // The reasons around terminals.
 const (
-	TerminalUnknown   Reason = "TERMINAL_UNKNOWN"
-	TerminalNonce     Reason = "TERMINAL_NONCE"
-	TerminalDiffers   Reason = "TERMINAL_DIFFERS"
-	TerminalSuspended Reason = "TERMINAL_SUSPENDED"
-	TerminalRevoked   Reason = "TERMINAL_REVOKED"
-	TerminalNotYours  Reason = "TERMINAL_NOT_YOURS"
-	TerminalCodeWrong Reason = "TERMINAL_CODE_WRONG"
-	ProofReplayed     Reason = "PROOF_REPLAYED"
-	SelfGiven         Reason = "SELF_GIVEN"
+	TerminalUnknown      Reason = "TERMINAL_UNKNOWN"
+	TerminalNonce        Reason = "TERMINAL_NONCE"
+	TerminalDiffers      Reason = "TERMINAL_DIFFERS"
+	TerminalSuspended    Reason = "TERMINAL_SUSPENDED"
+	TerminalRevoked      Reason = "TERMINAL_REVOKED"
+	TerminalNotYours     Reason = "TERMINAL_NOT_YOURS"
+	TerminalCodeWrong    Reason = "TERMINAL_CODE_WRONG"
+	ProofReplayed        Reason = "PROOF_REPLAYED"
+	SelfGiven            Reason = "SELF_GIVEN"
+	RegistrationUnusable Reason = "REGISTRATION_UNUSABLE"
+	MatchWrong           Reason = "MATCH_WRONG"
+	PermissionMissing    Reason = "PERMISSION_MISSING"
+	RulesOutdated        Reason = "RULES_OUTDATED"
+	DeclarationMissing   Reason = "DECLARATION_MISSING"
+	StaffLinkPending     Reason = "STAFF_LINK_PENDING"
+	StaffLinkSuspended   Reason = "STAFF_LINK_SUSPENDED"
+	StaffLinkRevoked     Reason = "STAFF_LINK_REVOKED"
+	AlreadyTaken         Reason = "ALREADY_TAKEN"
 )
 
 type row struct {
@@ -141,15 +150,24 @@ var table = map[Reason]row{
 	Unavailable:          {Down, 0, "いまは受け付けられません。少し待ってもう一度お試しください。", "Not available now. Wait a moment and try again."},
 	Internal:             {InternalFailure, 0, "内部の問題が起きました。", "Internal error."},
 
-	ReportStopped:     {Conflicting, 0, "運用管理者がこの映像通報を差し止めました。送信できません。", "The supervisor has stopped this video report. Nothing can be sent."},
-	DestinationFixed:  {Conflicting, 0, "リンクを送った宛先は変えられません。宛先が違うときは「誤送信」としてください。", "A link went to another destination already. If that was wrong, report it as mis-sent."},
-	TerminalUnknown:   {Unauthorised, 0, "この端末は登録されていません。運用管理責任者に登録コードを発行してもらってください。", "This terminal is not enrolled. Ask the manager for an enrolment code."},
-	TerminalNonce:     {Unauthorised, 0, "端末の確認をやり直します。もう一度お試しください。", "The terminal has to prove itself with the newest nonce. Please try again."},
-	TerminalDiffers:   {Unauthorised, 0, "別の端末のサインインです。この端末でサインインし直してください。", "This sign-in belongs to another terminal. Sign in on this one."},
-	TerminalSuspended: {Unauthorised, 0, "この端末は停止されています。運用管理者に連絡してください。", "This terminal is suspended. Tell the supervisor."},
-	TerminalRevoked:   {Unauthorised, 0, "この端末の登録は抹消されています。", "This terminal was revoked for good."},
-	TerminalNotYours:  {Denied, 0, "受理端末を操作できるのは、運用管理者と受理担当者だけです。管理用の端末を使ってください。", "Only supervisors and dispatchers operate receiving terminals. Use an administration desk."},
-	TerminalCodeWrong: {Denied, 0, "登録コードが違うか、期限が切れています。新しいコードを発行してもらってください。", "The enrolment code is wrong or no longer valid. Ask for a new one."},
-	ProofReplayed:     {Unauthorised, 0, "同じ端末証明が二度使われました。もう一度お試しください。", "A terminal's proof was used twice. Please try again."},
-	SelfGiven:         {Denied, 0, "自分自身に与えることはできません。ほかの運用管理責任者に依頼してください。", "Nobody can give this to themselves. Ask another manager."},
+	ReportStopped:        {Conflicting, 0, "運用管理者がこの映像通報を差し止めました。送信できません。", "The supervisor has stopped this video report. Nothing can be sent."},
+	DestinationFixed:     {Conflicting, 0, "リンクを送った宛先は変えられません。宛先が違うときは「誤送信」としてください。", "A link went to another destination already. If that was wrong, report it as mis-sent."},
+	TerminalUnknown:      {Unauthorised, 0, "この端末は登録されていません。運用管理責任者に登録コードを発行してもらってください。", "This terminal is not enrolled. Ask the manager for an enrolment code."},
+	TerminalNonce:        {Unauthorised, 0, "端末の確認をやり直します。もう一度お試しください。", "The terminal has to prove itself with the newest nonce. Please try again."},
+	TerminalDiffers:      {Unauthorised, 0, "別の端末のサインインです。この端末でサインインし直してください。", "This sign-in belongs to another terminal. Sign in on this one."},
+	TerminalSuspended:    {Unauthorised, 0, "この端末は停止されています。運用管理者に連絡してください。", "This terminal is suspended. Tell the supervisor."},
+	TerminalRevoked:      {Unauthorised, 0, "この端末の登録は抹消されています。", "This terminal was revoked for good."},
+	TerminalNotYours:     {Denied, 0, "受理端末を操作できるのは、運用管理者と受理担当者だけです。管理用の端末を使ってください。", "Only supervisors and dispatchers operate receiving terminals. Use an administration desk."},
+	TerminalCodeWrong:    {Denied, 0, "登録コードが違うか、期限が切れています。新しいコードを発行してもらってください。", "The enrolment code is wrong or no longer valid. Ask for a new one."},
+	ProofReplayed:        {Unauthorised, 0, "同じ端末証明が二度使われました。もう一度お試しください。", "A terminal's proof was used twice. Please try again."},
+	SelfGiven:            {Denied, 0, "自分自身に与えることはできません。ほかの運用管理責任者に依頼してください。", "Nobody can give this to themselves. Ask another manager."},
+	RegistrationUnusable: {Over, 0, "この登録コードは使えません。新しい用紙を出してもらってください。", "This registration code cannot be used. Ask for a new sheet."},
+	MatchWrong:           {Invalid, 0, "番号が違います。職員の電話機に出ている4桁を、もう一度見て入れてください。", "The number is wrong. Look at the four digits on the officer's phone again."},
+	PermissionMissing:    {Invalid, 0, "個人所有の携帯電話機には、所属長の許可（職・氏名・年月日・番号）が必要です。", "A private phone needs the permission of the head of unit: post, name, date and number."},
+	RulesOutdated:        {Conflicting, 0, "遵守事項をもう一度読み、同意してください。", "Read and accept the rules again."},
+	DeclarationMissing:   {Invalid, 0, "二つの申告をしてから始めてください。", "Make both declarations before you start."},
+	StaffLinkPending:     {Denied, 0, "登録がまだ終わっていません。番号の確認を受けてください。", "The registration is not finished. Have the number checked."},
+	StaffLinkSuspended:   {Denied, 0, "この職員用URLは停止されています。運用管理者に連絡してください。", "This staff link is suspended. Ask the supervisor."},
+	StaffLinkRevoked:     {Denied, 0, "この職員用URLは破棄されました。この電話機からは使えません。", "This staff link was revoked. It cannot be used from this phone."},
+	AlreadyTaken:         {Conflicting, 0, "ほかの受理担当者がすでに受理しました。", "A colleague has already taken it."},
 }

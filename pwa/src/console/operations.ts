@@ -50,9 +50,11 @@ export const entryFragment = graphql(`
 export const boardSessionFragment = graphql(`
   fragment BoardSession on Session {
     id
+    kind
     asked
     state
     dispatcher { id displayName }
+    staffMember { id unit name }
     checks { supervisorTold }
     requestedAt
     linkSentAt

@@ -31,9 +31,13 @@ export const sessionFragment = graphql(
   fragment SessionPage on Session {
     id
     case { id number class place municipality drill dispatchedAt closedAt }
+    kind
     asked
     state
     dispatcher { id displayName }
+    staffMember { id unit name }
+    declaredAt
+    usageReport { id timing purpose lateReason filedAt acknowledgedAt }
     number { e164 groups whole }
     email
     language

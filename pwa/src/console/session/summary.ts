@@ -21,9 +21,9 @@ export function summaryOf(session: SessionDetails): string {
     line(t.board.columns.number, session.case.number),
     line(t.case.class, t.class[session.case.class]),
     line(t.case.place, [session.case.municipality, session.case.place].filter((part) => part !== '').join(' ') || t.unknown),
-    line(t.session.dispatcher, session.dispatcher.displayName),
+    line(t.session.dispatcher, session.dispatcher?.displayName ?? t.unknown),
     line(t.session.asked, t.mode[session.asked]),
-    t.session.need(session.need),
+    ...(session.staffMember ? [line(t.actor.STAFF_PHONE, t.staff.badge(session.staffMember.unit, session.staffMember.name))] : [t.session.need(session.need)]),
     ...(session.lateReason === '' ? [] : [t.session.late(session.lateReason)]),
     ...stepsOf(session, { live: false, code: false })
       .filter((mark) => mark.at !== null)

@@ -39,6 +39,11 @@ function session(id: string, facts: Partial<SessionFacts> = {}): SessionFacts {
 }
 
 describe('steps', () => {
+  test('an officer has no link and gives no consent', () => {
+    const marks = stepsOf({ ...moments, kind: 'STAFF', codeOkAt: at(0) }, { live: true, code: false });
+    expect(marks.map(({ step }) => step)).toEqual(['REQUESTED', 'CODE_OK', 'CONNECTED', 'FIRST_FRAME', 'ENDED']);
+  });
+
   const standing = (facts: Partial<Moments>, options = { live: true, code: false }): string =>
     stepsOf({ ...moments, ...facts }, options)
       .map(({ step, standing }) => `${step}:${standing}`)
@@ -113,6 +118,12 @@ describe('needs', () => {
 
 describe('the order of the board', () => {
   const quiet = (id: string, opened: number) => ({ id, openedAt: at(opened), changedAt: at(opened), sessions: [] });
+  test('an officer nobody has taken is everybody\'s, at once', () => {
+    const waiting = { ...session('staff', { kind: 'STAFF', dispatcher: null, codeOkAt: at(0) }) };
+    expect(needsOf(waiting, 'me', Date.parse(at(0)))).toMatchObject([{ kind: 'NOT_TAKEN', mine: true }]);
+    expect(needsOf({ ...waiting, dispatcher: { id: 'you' } }, 'me', Date.parse(at(600)))).toEqual([]);
+  });
+
   const needy = (id: string, stall: string, since: number, dispatcher = 'me') => ({
     ...quiet(id, 0),
     sessions: [session(id, { linkSentAt: at(0), openedAt: at(0), stall, stalledAt: at(since), dispatcher: { id: dispatcher } })],

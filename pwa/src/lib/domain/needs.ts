@@ -4,6 +4,7 @@ import { type Moments, isOver } from './stages';
 /** Why somebody has to look now. The order is the urgency. */
 export const needKinds = [
   'PROOF_MISMATCH',
+  'NOT_TAKEN',
   'PHONE_WAITING',
   'LIVE_STALLED',
   'NO_FIRST_FRAME',
@@ -33,7 +34,8 @@ export interface SessionFacts<Stall extends string = string> extends Moments {
   readonly live: boolean;
   readonly stall: Stall | null;
   readonly stalledAt: string | null;
-  readonly dispatcher: { readonly id: string };
+  /** Null while nobody has taken an officer's. */
+  readonly dispatcher: { readonly id: string } | null;
   readonly phones: readonly { readonly state: string; readonly joinedAt: string }[];
 }
 
@@ -59,7 +61,7 @@ export function needsOf<Stall extends string>(
   }
   const needs: Need<Stall>[] = [];
   const add = (kind: NeedKind, since: string, stall: Stall | null = null): void => {
-    needs.push({ kind, since, stall, sessionID: session.id, mine: session.dispatcher.id === me });
+    needs.push({ kind, since, stall, sessionID: session.id, mine: session.dispatcher === null || session.dispatcher.id === me });
   };
   const age = (since: string): number => now - Date.parse(since);
   if (session.stall) {
@@ -82,7 +84,10 @@ export function needsOf<Stall extends string>(
   if (!session.stall && session.linkSentAt && !session.openedAt && age(session.linkSentAt) >= patience.opening) {
     add('NOT_OPENED_YET', session.linkSentAt);
   }
-  if (!session.linkSentAt && age(session.requestedAt) >= patience.sending) {
+  if (session.dispatcher === null) {
+    add('NOT_TAKEN', session.requestedAt);
+  }
+  if (session.kind !== 'STAFF' && !session.linkSentAt && age(session.requestedAt) >= patience.sending) {
     add('NOT_SENT', session.requestedAt);
   }
   return needs.sort(byUrgency);

@@ -23,6 +23,8 @@ export interface StepMark {
 
 /** The moments of a video report, as the schema names them. */
 export interface Moments {
+  /** An officer's has no link and no consent. */
+  readonly kind?: string;
   readonly requestedAt: string;
   readonly linkSentAt: string | null;
   readonly openedAt: string | null;
@@ -51,12 +53,12 @@ export function overAt(moments: Pick<Moments, 'endedAt' | 'revokedAt' | 'expired
  * code: whether the caller enters an access code.
  */
 export function stepsOf(moments: Moments, { live, code }: { live: boolean; code: boolean }): StepMark[] {
+  const staff = moments.kind === 'STAFF';
   const all: [Step, string | null][] = [
     ['REQUESTED', moments.requestedAt],
-    ['LINK_SENT', moments.linkSentAt],
-    ['OPENED', moments.openedAt],
+    ...(staff ? [] : ([['LINK_SENT', moments.linkSentAt], ['OPENED', moments.openedAt]] as [Step, string | null][])),
     ...(code || moments.codeOkAt ? [['CODE_OK', moments.codeOkAt] as [Step, string | null]] : []),
-    ['CONSENTED', moments.consentedAt],
+    ...(staff ? [] : ([['CONSENTED', moments.consentedAt]] as [Step, string | null][])),
     ['CONNECTED', moments.connectedAt],
     ...(live || moments.firstFrameAt ? [['FIRST_FRAME', moments.firstFrameAt] as [Step, string | null]] : []),
     ['ENDED', overAt(moments)],
