@@ -68,7 +68,7 @@ func (r *Resolver) me(ctx context.Context, actor policy.Actor) (*model.Me, error
 	if err != nil {
 		return nil, err
 	}
-	m := &model.Me{Kind: actor.Kind, Agency: a}
+	m := &model.Me{Kind: actor.Kind, Agency: a, Locked: actor.Role == policy.LockedRole, IdleLimit: idleSeconds}
 	switch actor.Kind {
 	case policy.User:
 		users, err := r.People.Users(ctx, actor.Agency, []string{actor.ID})
@@ -358,7 +358,8 @@ func (r *Resolver) boardEvent(ctx context.Context, c change) (*model.CaseBoardEv
 }
 
 // sessionEvent tells what a change means for one session.
-func (r *Resolver) sessionEvent(sessionID string) func(ctx context.Context, c change) (*model.SessionEvent, error) {
+func (r *Resolver) sessionEvent(ctx context.Context, sessionID string) func(ctx context.Context, c change) (*model.SessionEvent, error) {
+	seen := r.watchedSession(ctx, sessionID)
 	return func(ctx context.Context, c change) (*model.SessionEvent, error) {
 		moved := false
 		for _, m := range c.moved {
@@ -371,6 +372,7 @@ func (r *Resolver) sessionEvent(sessionID string) func(ctx context.Context, c ch
 		if err != nil {
 			return nil, err
 		}
+		seen(s)
 		return &model.SessionEvent{Cursor: c.cursor.String(), Entries: rows(c.entries), Session: s}, nil
 	}
 }

@@ -173,6 +173,7 @@ func (r *Resolver) userConnection(ctx context.Context, first *int, after *string
 		return nil, err
 	}
 	found, places, info := paged(found, size, from != "", func(u *identity.User) string { return encode(u.ID) })
+	expectUsers(ctx, found...)
 	c := &model.UserConnection{Edges: []*model.UserEdge{}, Nodes: found, PageInfo: info}
 	for i, u := range found {
 		c.Edges = append(c.Edges, &model.UserEdge{Cursor: places[i], Node: u})

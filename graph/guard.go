@@ -222,6 +222,9 @@ func (w *walk) allowed(f *ast.Field) error {
 		if w.actor.Kind == policy.Nobody {
 			return problem.New(problem.Unauthenticated)
 		}
+		if w.actor.Role == policy.LockedRole {
+			return problem.New(problem.ScreenLocked)
+		}
 		return problem.New(problem.Forbidden)
 	}
 	if !said {

@@ -106,6 +106,7 @@ type visitor struct {
 	key    *ecdsa.PrivateKey
 	// enrols is a new device's key, which is all that it can show.
 	enrols *identity.PublicKey
+	idle   bool // nobody sits there: the screen locks when its time is over
 }
 
 // carrier keeps every message that was sent.
@@ -140,7 +141,7 @@ func (h *house) CutPeer(login string) { h.cut.Store(login, true) }
 
 const (
 	password   = "correct horse battery"
-	publicURL  = "https://genba.example"
+	publicURL  = "https://report.example"
 	number     = "+819012345678"
 	lastFour   = "5678"
 	otherPhone = "+818011112222"
@@ -170,7 +171,11 @@ func newHouse(t *testing.T, db *database.DB) *house {
 	h.people, err = identity.New(db, h.journal)
 	require.NoError(t, err)
 	bearers := identity.NewBearers(signer, db.Clock)
+	passkeys, err := identity.NewPasskeys(publicURL, signer)
+	require.NoError(t, err)
+	h.people.UsePasskeys(passkeys)
 	h.cases = cases.New(db, h.journal, h.people, bearers, keys)
+	h.people.OnLeaving(h.cases.PassOn)
 	h.notify = notify.New(db, h.journal, h.cases, h.people, h.carrier, func() string { return publicURL }, slog.New(slog.DiscardHandler))
 	h.evidence, err = evidence.New(evidence.Config{
 		DB: db, Journal: h.journal, Cases: h.cases, Identity: h.people, Bearers: bearers, Store: store, Keys: keys,
@@ -413,6 +418,9 @@ func (h *house) request(v *visitor, body []byte) *http.Request {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	if v.token != "" {
+		if !v.idle {
+			require.NoError(h.t, h.people.StayAwake(h.ctx(), v.actor.Login))
+		}
 		r.Header.Set("Genba-Actor", v.page)
 		r.AddCookie(&http.Cookie{Name: "__Host-" + v.page, Value: v.token})
 	} else if v.actor.Kind != "" || v.enrols != nil {

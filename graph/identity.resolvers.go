@@ -19,4 +19,10 @@ func (r *settingsResolver) ClockInDoubt(ctx context.Context, obj *identity.Setti
 // Settings returns generated.SettingsResolver implementation.
 func (r *Resolver) Settings() generated.SettingsResolver { return &settingsResolver{r} }
 
-type settingsResolver struct{ *Resolver }
+// User returns generated.UserResolver implementation.
+func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
+
+type (
+	settingsResolver struct{ *Resolver }
+	userResolver     struct{ *Resolver }
+)

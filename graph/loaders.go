@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -80,6 +81,10 @@ type loaders struct {
 	staff         *cohort[*identity.StaffMember]
 	staffLinksOf  *cohort[[]*cases.StaffLink]
 	usageOf       *cohort[*operations.UsageReport]
+	credentialsOf *cohort[[]*identity.Credential]
+	enrolmentOf   *cohort[*identity.Enrolment]
+	sealedOf      *cohort[*identity.SealedPassword]
+	lastSeen      *cohort[*time.Time]
 	// cursor is the place from which the answer's rows were read.
 	cursor atomic.Pointer[journal.Cursor]
 }
@@ -137,7 +142,30 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		usageOf: newCohort(func(ctx context.Context, ids []string) (map[string]*operations.UsageReport, error) {
 			return r.Operations.UsageOf(ctx, agency, ids)
 		}),
+		credentialsOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*identity.Credential, error) {
+			return r.People.CredentialsOf(ctx, agency, ids)
+		}),
+		enrolmentOf: newCohort(func(ctx context.Context, ids []string) (map[string]*identity.Enrolment, error) {
+			return r.People.Enrolments(ctx, agency, ids)
+		}),
+		sealedOf: newCohort(func(ctx context.Context, ids []string) (map[string]*identity.SealedPassword, error) {
+			return r.People.Sealed(ctx, agency, ids)
+		}),
+		lastSeen: newCohort(func(ctx context.Context, ids []string) (map[string]*time.Time, error) {
+			return r.People.LastSeen(ctx, agency, ids)
+		}),
 	}))
+}
+
+// expectUsers tells the loaders what a page of people is likely to ask for.
+func expectUsers(ctx context.Context, found ...*identity.User) {
+	l := loadersOf(ctx)
+	for _, u := range found {
+		l.credentialsOf.expect(u.ID)
+		l.enrolmentOf.expect(u.ID)
+		l.sealedOf.expect(u.ID)
+		l.lastSeen.expect(u.ID)
+	}
 }
 
 func loadersOf(ctx context.Context) *loaders { return ctx.Value(loadersKey{}).(*loaders) }

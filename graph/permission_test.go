@@ -300,6 +300,8 @@ type things struct {
 	caseID, session, phone, media, user, viewing, task, terminal, grant string
 	caller                                                              *visitor
 	staff
+
+	person, removed, credential, fingerprint string
 }
 
 func (h *house) furnish(a *agency) things {
@@ -318,6 +320,13 @@ func (h *house) furnish(a *agency) things {
 	misdirected, _ := h.newSession(d)
 	is.task = h.misdirect(d, misdirected)
 	is.staff = h.furnishStaff(a)
+	is.person, is.removed = h.enrol(a, "person"), h.enrol(a, "removed")
+	m := h.who(a, policy.Manager)
+	h.mustInput(m, "removeUser", "RemoveUserInput", "user { id }", map[string]any{"userID": is.removed, "reason": "異動"})
+	is.fingerprint = h.must(m, "{ fingerprintTasks { id } }", nil).text("fingerprintTasks", "0", "id")
+	keys, err := h.people.CredentialsOf(h.ctx(), a.ID, []string{is.person})
+	require.NoError(h.t, err)
+	is.credential = keys[is.person][0].ID
 	return is
 }
 
@@ -352,6 +361,7 @@ func (is things) ids() map[string]string {
 		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
 		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
 		"terminal": is.terminal, "grant": is.grant,
+		"person": is.person, "removed": is.removed, "credential": is.credential, "fingerprint": is.fingerprint,
 	}
 }
 
@@ -377,7 +387,15 @@ func (is things) fitting(field, slot string) string {
 		return is.phone
 	case name == "mediaFileID", name == "sourceID", name == "resume", name == "id" && field == "mediaFile":
 		return is.media
-	case name == "dispatcherID", name == "actorID", name == "userID":
+	case name == "userID" && field == "removeUser": // nobody is removed by the way
+		return is.removed
+	case name == "userID":
+		return is.person
+	case name == "credentialID":
+		return is.credential
+	case name == "fingerprintTaskID":
+		return is.fingerprint
+	case name == "dispatcherID", name == "actorID":
 		return is.user
 	case name == "terminalID":
 		return is.terminal
@@ -515,6 +533,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.messages(v)
 				y.terminals()
 				y.officers(v)
+				y.office(v)
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

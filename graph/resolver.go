@@ -92,6 +92,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	}
 	s.Use(guard{policy: r.Policy, dev: o.Dev})
 	s.AroundOperations(around)
+	s.AroundOperations(r.noteActivity)
 	s.AroundResponses(r.withLoaders)
 	s.AroundResponses(r.noteRefusals)
 	return &entrance{next: s, open: c, writeProblem: o.WriteProblem}
@@ -209,6 +210,9 @@ type connection struct {
 func (c *connection) still(ctx context.Context) error {
 	v := visitorOf(ctx)
 	now, err := v.Recognise(ctx, c.page)
+	if err == nil && now.Role == policy.LockedRole {
+		return problem.New(problem.ScreenLocked)
+	}
 	if err == nil && now != v.Actor {
 		err = problem.New(problem.Unauthenticated)
 	}
@@ -264,6 +268,9 @@ func (c *connections) begin(ctx context.Context, payload transport.InitPayload) 
 	var actor policy.Actor
 	if err == nil {
 		actor, err = v.Recognise(ctx, page)
+	}
+	if err == nil && actor.Role == policy.LockedRole {
+		err = problem.New(problem.ScreenLocked)
 	}
 	if err != nil {
 		p := problem.Of(err)

@@ -22,14 +22,7 @@ import (
 // SignIn is the resolver for the signIn field.
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (*model.SignInPayload, error) {
 	token, actor, err := r.People.SignIn(ctx, text(input.Agency), input.UserName, input.Password)
-	if err != nil {
-		return nil, err
-	}
-	if err := setCookie(ctx, consolePage, token); err != nil {
-		return nil, err
-	}
-	me, err := r.me(ctx, actor)
-	return &model.SignInPayload{Me: me}, err
+	return r.signedIn(ctx, token, actor, err)
 }
 
 // ConfirmClock is the resolver for the confirmClock field.
@@ -342,7 +335,7 @@ func (r *subscriptionResolver) SessionChanged(ctx context.Context, id string, af
 	if s == nil {
 		return nil, problem.New(problem.NotFound)
 	}
-	return follow(ctx, r.Resolver, after, r.can(policy.Session, policy.Read), journal.Filter{SessionID: s.ID}, r.sessionEvent(s.ID))
+	return follow(ctx, r.Resolver, after, r.can(policy.Session, policy.Read), journal.Filter{SessionID: s.ID}, r.sessionEvent(ctx, s.ID))
 }
 
 // OwnSessionChanged is the resolver for the ownSessionChanged field.

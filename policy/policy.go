@@ -53,6 +53,10 @@ const (
 	SystemRole     Role = "SYSTEM"
 )
 
+// LockedRole is what a user counts as while their screen is locked (第7の2): they
+// may unlock it or sign out, and nothing else.
+const LockedRole Role = "LOCKED"
+
 // Object is a kind of thing that rights are given for.
 type Object string
 
@@ -82,6 +86,8 @@ const (
 	UsageReport Object = "USAGE_REPORT"
 	LeakReport  Object = "LEAK_REPORT"
 	OwnPhone    Object = "OWN_PHONE"
+	// the own sign-in and what it is proved with
+	Login Object = "LOGIN"
 )
 
 // The objects of terminals.
@@ -95,7 +101,7 @@ const (
 var Objects = []Object{
 	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
 	Terminal, OwnTerminal, Reception,
-	Staff, StaffCode, UsageReport, LeakReport, OwnPhone,
+	Staff, StaffCode, UsageReport, LeakReport, OwnPhone, Login,
 }
 
 // Action is what may be done to an object.
@@ -134,7 +140,7 @@ var Actions = []Action{
 }
 
 // Roles lists every role of the table, for tests.
-var Roles = []Role{Manager, Supervisor, Dispatcher, CallerRole, StaffPhoneRole, AnalystRole, ServiceRole, OperatorRole, SystemRole}
+var Roles = []Role{Manager, Supervisor, Dispatcher, CallerRole, StaffPhoneRole, AnalystRole, ServiceRole, OperatorRole, SystemRole, LockedRole}
 
 // Desk is the kind of terminal that a person sits at.
 type Desk string

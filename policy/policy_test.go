@@ -47,6 +47,13 @@ var bound = map[string][]policy.Desk{
 	"STATISTICS.READ": {policy.Notebook},
 }
 
+func init() { // signing in, and staying so (第7, 第8)
+	rights[policy.Manager] += " LOGIN.UPDATE LOGIN.OPEN LOGIN.MANAGE"
+	rights[policy.Supervisor] += " LOGIN.UPDATE LOGIN.OPEN NUMBER.OPEN"
+	rights[policy.Dispatcher] += " LOGIN.UPDATE LOGIN.OPEN NUMBER.OPEN"
+	rights[policy.LockedRole] = "ME.READ LOGIN.OPEN"
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 

@@ -32,6 +32,7 @@ type ResolverRoot interface {
 	Case() CaseResolver
 	Consent() ConsentResolver
 	ContactTask() ContactTaskResolver
+	FingerprintTask() FingerprintTaskResolver
 	JournalEntry() JournalEntryResolver
 	LeakReport() LeakReportResolver
 	Link() LinkResolver
@@ -45,7 +46,9 @@ type ResolverRoot interface {
 	StaffMember() StaffMemberResolver
 	Subscription() SubscriptionResolver
 	Terminal() TerminalResolver
+	UnusedCredential() UnusedCredentialResolver
 	UsageReport() UsageReportResolver
+	User() UserResolver
 	Viewing() ViewingResolver
 }
 
@@ -68,6 +71,12 @@ type ComplexityRoot struct {
 		ID     func(childComplexity int) int
 		NameEn func(childComplexity int) int
 		NameJa func(childComplexity int) int
+	}
+
+	BeginEnrolmentPayload struct {
+		DisplayName     func(childComplexity int) int
+		Passkey         func(childComplexity int) int
+		PasswordAllowed func(childComplexity int) int
 	}
 
 	CallerCode struct {
@@ -146,6 +155,11 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 	}
 
+	ConfirmationPayload struct {
+		Passkey  func(childComplexity int) int
+		Password func(childComplexity int) int
+	}
+
 	Consent struct {
 		Agreed   func(childComplexity int) int
 		At       func(childComplexity int) int
@@ -162,6 +176,14 @@ type ComplexityRoot struct {
 		Number   func(childComplexity int) int
 		OpenedAt func(childComplexity int) int
 		Outcome  func(childComplexity int) int
+	}
+
+	Credential struct {
+		Authenticator func(childComplexity int) int
+		CreatedAt     func(childComplexity int) int
+		ID            func(childComplexity int) int
+		Label         func(childComplexity int) int
+		UsedAt        func(childComplexity int) int
 	}
 
 	DayCount struct {
@@ -197,8 +219,32 @@ type ComplexityRoot struct {
 		TerminalID func(childComplexity int) int
 	}
 
+	Enrolment struct {
+		ExpiresAt func(childComplexity int) int
+		IssuedAt  func(childComplexity int) int
+	}
+
+	EnrolmentPayload struct {
+		Code      func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		User      func(childComplexity int) int
+	}
+
 	EnterCodePayload struct {
 		Pass func(childComplexity int) int
+	}
+
+	FingerprintTask struct {
+		DoneAt   func(childComplexity int) int
+		DoneBy   func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Label    func(childComplexity int) int
+		OpenedAt func(childComplexity int) int
+		User     func(childComplexity int) int
+	}
+
+	FingerprintTaskPayload struct {
+		Task func(childComplexity int) int
 	}
 
 	IssueTerminalCodePayload struct {
@@ -296,7 +342,9 @@ type ComplexityRoot struct {
 
 	Me struct {
 		Agency    func(childComplexity int) int
+		IdleLimit func(childComplexity int) int
 		Kind      func(childComplexity int) int
+		Locked    func(childComplexity int) int
 		Reception func(childComplexity int) int
 		Session   func(childComplexity int) int
 		Terminal  func(childComplexity int) int
@@ -353,13 +401,21 @@ type ComplexityRoot struct {
 		AcceptStaffRules       func(childComplexity int, input model.AcceptStaffRulesInput) int
 		AcknowledgeReport      func(childComplexity int, input model.AcknowledgeReportInput) int
 		AcknowledgeUsageReport func(childComplexity int, input model.AcknowledgeUsageReportInput) int
+		AddOwnPasskey          func(childComplexity int, input model.AddOwnPasskeyInput) int
 		AdmitPhone             func(childComplexity int, input model.AdmitPhoneInput) int
+		AllowPassword          func(childComplexity int, input model.AllowPasswordInput) int
 		AllowSends             func(childComplexity int, input model.AllowSendsInput) int
 		AskMode                func(childComplexity int, input model.AskModeInput) int
 		AssignStaff            func(childComplexity int, input model.AssignStaffInput) int
+		BeginConfirmation      func(childComplexity int, input model.BeginConfirmationInput) int
+		BeginEnrolment         func(childComplexity int, input model.BeginEnrolmentInput) int
+		BeginOwnPasskey        func(childComplexity int) int
+		BeginSignIn            func(childComplexity int) int
+		BeginUnlock            func(childComplexity int) int
 		BeginUpload            func(childComplexity int, input model.BeginUploadInput) int
 		ChallengeStaffPhone    func(childComplexity int, input model.ChallengeStaffPhoneInput) int
 		ChangeDestination      func(childComplexity int, input model.ChangeDestinationInput) int
+		ChangeRole             func(childComplexity int, input model.ChangeRoleInput) int
 		CloseContactTask       func(childComplexity int, input model.CloseContactTaskInput) int
 		ConfirmClock           func(childComplexity int) int
 		ConfirmSend            func(childComplexity int, input model.ConfirmSendInput) int
@@ -371,11 +427,15 @@ type ComplexityRoot struct {
 		EnterCode              func(childComplexity int, input model.EnterCodeInput) int
 		FileLeakReport         func(childComplexity int, input model.FileLeakReportInput) int
 		FileUsageReport        func(childComplexity int, input model.FileUsageReportInput) int
+		FinishEnrolment        func(childComplexity int, input model.FinishEnrolmentInput) int
+		FinishSignIn           func(childComplexity int, input model.FinishSignInInput) int
 		ForwardLeakReport      func(childComplexity int, input model.ForwardLeakReportInput) int
 		GrantReception         func(childComplexity int, input model.GrantReceptionInput) int
+		IssueEnrolment         func(childComplexity int, input model.IssueEnrolmentInput) int
 		IssueStaffSheet        func(childComplexity int, input model.IssueStaffSheetInput) int
 		IssueTerminalCode      func(childComplexity int, input model.IssueTerminalCodeInput) int
 		Join                   func(childComplexity int, input model.JoinInput) int
+		LockScreen             func(childComplexity int) int
 		MarkDispatched         func(childComplexity int, input model.MarkDispatchedInput) int
 		MatchStaffPhone        func(childComplexity int, input model.MatchStaffPhoneInput) int
 		OpenCase               func(childComplexity int, input model.OpenCaseInput) int
@@ -385,10 +445,15 @@ type ComplexityRoot struct {
 		Publish                func(childComplexity int) int
 		RegisterStaffMember    func(childComplexity int, input model.RegisterStaffMemberInput) int
 		RegisterStaffPhone     func(childComplexity int, input model.RegisterStaffPhoneInput) int
+		RegisterUser           func(childComplexity int, input model.RegisterUserInput) int
 		ReinstateTerminal      func(childComplexity int, input model.ReinstateTerminalInput) int
+		ReinstateUser          func(childComplexity int, input model.ReinstateUserInput) int
 		ReissueStaffCode       func(childComplexity int) int
+		RemoveCredential       func(childComplexity int, input model.RemoveCredentialInput) int
 		RemoveStaffMember      func(childComplexity int, input model.RemoveStaffMemberInput) int
 		RemoveStaffPhone       func(childComplexity int) int
+		RemoveUser             func(childComplexity int, input model.RemoveUserInput) int
+		RenameUser             func(childComplexity int, input model.RenameUserInput) int
 		RenewCode              func(childComplexity int, input model.RenewCodeInput) int
 		ReportFirstFrame       func(childComplexity int, input model.ReportFirstFrameInput) int
 		ReportLate             func(childComplexity int, input model.ReportLateInput) int
@@ -402,19 +467,27 @@ type ComplexityRoot struct {
 		RequestVideo           func(childComplexity int, input model.RequestVideoInput) int
 		Resume                 func(childComplexity int, input model.ResumeInput) int
 		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
+		RevealNumber           func(childComplexity int, input model.RevealNumberInput) int
 		RevokeLink             func(childComplexity int, input model.RevokeLinkInput) int
 		RevokeStaffLinks       func(childComplexity int, input model.RevokeStaffLinksInput) int
 		RevokeTerminal         func(childComplexity int, input model.RevokeTerminalInput) int
+		SealPassword           func(childComplexity int, input model.SealPasswordInput) int
+		SetAuthenticators      func(childComplexity int, input model.SetAuthenticatorsInput) int
 		SetCallerCode          func(childComplexity int, input model.SetCallerCodeInput) int
 		SignIn                 func(childComplexity int, input model.SignInInput) int
+		SignInSealed           func(childComplexity int, input model.SignInSealedInput) int
 		SignOut                func(childComplexity int) int
 		StartStaffSession      func(childComplexity int, input model.StartStaffSessionInput) int
+		StayAwake              func(childComplexity int) int
 		StopReport             func(childComplexity int, input model.StopReportInput) int
 		StopSending            func(childComplexity int) int
 		SuspendStaffLink       func(childComplexity int, input model.SuspendStaffLinkInput) int
 		SuspendTerminal        func(childComplexity int, input model.SuspendTerminalInput) int
+		SuspendUser            func(childComplexity int, input model.SuspendUserInput) int
 		TakeSnapshot           func(childComplexity int, input model.TakeSnapshotInput) int
 		TakeStaffSession       func(childComplexity int, input model.TakeStaffSessionInput) int
+		TickFingerprintTask    func(childComplexity int, input model.TickFingerprintTaskInput) int
+		UnlockScreen           func(childComplexity int, input model.UnlockScreenInput) int
 		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
 		UpdateStaffMember      func(childComplexity int, input model.UpdateStaffMemberInput) int
 		Watch                  func(childComplexity int, input model.WatchInput) int
@@ -482,6 +555,12 @@ type ComplexityRoot struct {
 		StartCursor     func(childComplexity int) int
 	}
 
+	PasskeyPayload struct {
+		Challenge func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		Options   func(childComplexity int) int
+	}
+
 	Phone struct {
 		BoundAt   func(childComplexity int) int
 		Browser   func(childComplexity int) int
@@ -538,6 +617,7 @@ type ComplexityRoot struct {
 		CallerCode        func(childComplexity int) int
 		Case              func(childComplexity int, id string) int
 		Cases             func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
+		FingerprintTasks  func(childComplexity int) int
 		Journal           func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
 		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
 		Link              func(childComplexity int, secret string) int
@@ -559,6 +639,7 @@ type ComplexityRoot struct {
 		StaffUnits        func(childComplexity int) int
 		Statistics        func(childComplexity int, from string, to string) int
 		Terminals         func(childComplexity int) int
+		UnusedCredentials func(childComplexity int) int
 		UsageReports      func(childComplexity int, first *int, after *string, filter *operations.UsageFilter) int
 		Users             func(childComplexity int, first *int, after *string) int
 	}
@@ -585,6 +666,22 @@ type ComplexityRoot struct {
 	RequestVideoPayload struct {
 		NumberDiffers func(childComplexity int) int
 		Session       func(childComplexity int) int
+	}
+
+	RevealNumberPayload struct {
+		Email  func(childComplexity int) int
+		Number func(childComplexity int) int
+	}
+
+	SealPasswordPayload struct {
+		Password func(childComplexity int) int
+		User     func(childComplexity int) int
+	}
+
+	SealedPassword struct {
+		OpenedAt func(childComplexity int) int
+		Reason   func(childComplexity int) int
+		SealedAt func(childComplexity int) int
 	}
 
 	Session struct {
@@ -662,6 +759,7 @@ type ComplexityRoot struct {
 	}
 
 	Settings struct {
+		Authenticators   func(childComplexity int) int
 		CallerCode       func(childComplexity int) int
 		ClockInDoubt     func(childComplexity int) int
 		LinkMinutes      func(childComplexity int) int
@@ -670,6 +768,10 @@ type ComplexityRoot struct {
 		SessionMegabytes func(childComplexity int) int
 		StaffCodeHour    func(childComplexity int) int
 		Version          func(childComplexity int) int
+	}
+
+	SettingsPayload struct {
+		Settings func(childComplexity int) int
 	}
 
 	SignInPayload struct {
@@ -893,6 +995,13 @@ type ComplexityRoot struct {
 		Version  func(childComplexity int) int
 	}
 
+	UnusedCredential struct {
+		Never   func(childComplexity int) int
+		Passkey func(childComplexity int) int
+		Since   func(childComplexity int) int
+		User    func(childComplexity int) int
+	}
+
 	UploadPayload struct {
 		Chunk     func(childComplexity int) int
 		ExpiresAt func(childComplexity int) int
@@ -930,11 +1039,19 @@ type ComplexityRoot struct {
 	}
 
 	User struct {
-		DisplayName func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Role        func(childComplexity int) int
-		Status      func(childComplexity int) int
-		UserName    func(childComplexity int) int
+		Credentials    func(childComplexity int) int
+		DisplayName    func(childComplexity int) int
+		Enrolment      func(childComplexity int) int
+		HasPassword    func(childComplexity int) int
+		ID             func(childComplexity int) int
+		LastSeenAt     func(childComplexity int) int
+		PasswordReason func(childComplexity int) int
+		Role           func(childComplexity int) int
+		SealedPassword func(childComplexity int) int
+		Status         func(childComplexity int) int
+		StatusReason   func(childComplexity int) int
+		StatusSince    func(childComplexity int) int
+		UserName       func(childComplexity int) int
 	}
 
 	UserConnection struct {
@@ -946,6 +1063,10 @@ type ComplexityRoot struct {
 	UserEdge struct {
 		Cursor func(childComplexity int) int
 		Node   func(childComplexity int) int
+	}
+
+	UserPayload struct {
+		User func(childComplexity int) int
 	}
 
 	Viewing struct {
@@ -1060,6 +1181,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AgencyName.NameJa(childComplexity), true
+
+	case "BeginEnrolmentPayload.displayName":
+		if e.ComplexityRoot.BeginEnrolmentPayload.DisplayName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginEnrolmentPayload.DisplayName(childComplexity), true
+	case "BeginEnrolmentPayload.passkey":
+		if e.ComplexityRoot.BeginEnrolmentPayload.Passkey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginEnrolmentPayload.Passkey(childComplexity), true
+	case "BeginEnrolmentPayload.passwordAllowed":
+		if e.ComplexityRoot.BeginEnrolmentPayload.PasswordAllowed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginEnrolmentPayload.PasswordAllowed(childComplexity), true
 
 	case "CallerCode.applied":
 		if e.ComplexityRoot.CallerCode.Applied == nil {
@@ -1357,6 +1497,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ClassCount.Sessions(childComplexity), true
 
+	case "ConfirmationPayload.passkey":
+		if e.ComplexityRoot.ConfirmationPayload.Passkey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmationPayload.Passkey(childComplexity), true
+	case "ConfirmationPayload.password":
+		if e.ComplexityRoot.ConfirmationPayload.Password == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmationPayload.Password(childComplexity), true
+
 	case "Consent.agreed":
 		if e.ComplexityRoot.Consent.Agreed == nil {
 			break
@@ -1430,6 +1583,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ContactTask.Outcome(childComplexity), true
+
+	case "Credential.authenticator":
+		if e.ComplexityRoot.Credential.Authenticator == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credential.Authenticator(childComplexity), true
+	case "Credential.createdAt":
+		if e.ComplexityRoot.Credential.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credential.CreatedAt(childComplexity), true
+	case "Credential.id":
+		if e.ComplexityRoot.Credential.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credential.ID(childComplexity), true
+	case "Credential.label":
+		if e.ComplexityRoot.Credential.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credential.Label(childComplexity), true
+	case "Credential.usedAt":
+		if e.ComplexityRoot.Credential.UsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Credential.UsedAt(childComplexity), true
 
 	case "DayCount.cases":
 		if e.ComplexityRoot.DayCount.Cases == nil {
@@ -1544,12 +1728,88 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.EnrolTerminalPayload.TerminalID(childComplexity), true
 
+	case "Enrolment.expiresAt":
+		if e.ComplexityRoot.Enrolment.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Enrolment.ExpiresAt(childComplexity), true
+	case "Enrolment.issuedAt":
+		if e.ComplexityRoot.Enrolment.IssuedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Enrolment.IssuedAt(childComplexity), true
+
+	case "EnrolmentPayload.code":
+		if e.ComplexityRoot.EnrolmentPayload.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnrolmentPayload.Code(childComplexity), true
+	case "EnrolmentPayload.expiresAt":
+		if e.ComplexityRoot.EnrolmentPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnrolmentPayload.ExpiresAt(childComplexity), true
+	case "EnrolmentPayload.user":
+		if e.ComplexityRoot.EnrolmentPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EnrolmentPayload.User(childComplexity), true
+
 	case "EnterCodePayload.pass":
 		if e.ComplexityRoot.EnterCodePayload.Pass == nil {
 			break
 		}
 
 		return e.ComplexityRoot.EnterCodePayload.Pass(childComplexity), true
+
+	case "FingerprintTask.doneAt":
+		if e.ComplexityRoot.FingerprintTask.DoneAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.DoneAt(childComplexity), true
+	case "FingerprintTask.doneBy":
+		if e.ComplexityRoot.FingerprintTask.DoneBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.DoneBy(childComplexity), true
+	case "FingerprintTask.id":
+		if e.ComplexityRoot.FingerprintTask.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.ID(childComplexity), true
+	case "FingerprintTask.label":
+		if e.ComplexityRoot.FingerprintTask.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.Label(childComplexity), true
+	case "FingerprintTask.openedAt":
+		if e.ComplexityRoot.FingerprintTask.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.OpenedAt(childComplexity), true
+	case "FingerprintTask.user":
+		if e.ComplexityRoot.FingerprintTask.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTask.User(childComplexity), true
+
+	case "FingerprintTaskPayload.task":
+		if e.ComplexityRoot.FingerprintTaskPayload.Task == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FingerprintTaskPayload.Task(childComplexity), true
 
 	case "IssueTerminalCodePayload.code":
 		if e.ComplexityRoot.IssueTerminalCodePayload.Code == nil {
@@ -1911,12 +2171,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Me.Agency(childComplexity), true
+	case "Me.idleLimit":
+		if e.ComplexityRoot.Me.IdleLimit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Me.IdleLimit(childComplexity), true
 	case "Me.kind":
 		if e.ComplexityRoot.Me.Kind == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Me.Kind(childComplexity), true
+	case "Me.locked":
+		if e.ComplexityRoot.Me.Locked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Me.Locked(childComplexity), true
 	case "Me.reception":
 		if e.ComplexityRoot.Me.Reception == nil {
 			break
@@ -2183,6 +2455,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AcknowledgeUsageReport(childComplexity, args["input"].(model.AcknowledgeUsageReportInput)), true
+	case "Mutation.addOwnPasskey":
+		if e.ComplexityRoot.Mutation.AddOwnPasskey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addOwnPasskey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddOwnPasskey(childComplexity, args["input"].(model.AddOwnPasskeyInput)), true
 	case "Mutation.admitPhone":
 		if e.ComplexityRoot.Mutation.AdmitPhone == nil {
 			break
@@ -2194,6 +2477,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AdmitPhone(childComplexity, args["input"].(model.AdmitPhoneInput)), true
+	case "Mutation.allowPassword":
+		if e.ComplexityRoot.Mutation.AllowPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_allowPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AllowPassword(childComplexity, args["input"].(model.AllowPasswordInput)), true
 	case "Mutation.allowSends":
 		if e.ComplexityRoot.Mutation.AllowSends == nil {
 			break
@@ -2227,6 +2521,46 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AssignStaff(childComplexity, args["input"].(model.AssignStaffInput)), true
+	case "Mutation.beginConfirmation":
+		if e.ComplexityRoot.Mutation.BeginConfirmation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_beginConfirmation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BeginConfirmation(childComplexity, args["input"].(model.BeginConfirmationInput)), true
+	case "Mutation.beginEnrolment":
+		if e.ComplexityRoot.Mutation.BeginEnrolment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_beginEnrolment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BeginEnrolment(childComplexity, args["input"].(model.BeginEnrolmentInput)), true
+	case "Mutation.beginOwnPasskey":
+		if e.ComplexityRoot.Mutation.BeginOwnPasskey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.BeginOwnPasskey(childComplexity), true
+	case "Mutation.beginSignIn":
+		if e.ComplexityRoot.Mutation.BeginSignIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.BeginSignIn(childComplexity), true
+	case "Mutation.beginUnlock":
+		if e.ComplexityRoot.Mutation.BeginUnlock == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.BeginUnlock(childComplexity), true
 	case "Mutation.beginUpload":
 		if e.ComplexityRoot.Mutation.BeginUpload == nil {
 			break
@@ -2260,6 +2594,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ChangeDestination(childComplexity, args["input"].(model.ChangeDestinationInput)), true
+	case "Mutation.changeRole":
+		if e.ComplexityRoot.Mutation.ChangeRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changeRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangeRole(childComplexity, args["input"].(model.ChangeRoleInput)), true
 	case "Mutation.closeContactTask":
 		if e.ComplexityRoot.Mutation.CloseContactTask == nil {
 			break
@@ -2371,6 +2716,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.FileUsageReport(childComplexity, args["input"].(model.FileUsageReportInput)), true
+	case "Mutation.finishEnrolment":
+		if e.ComplexityRoot.Mutation.FinishEnrolment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_finishEnrolment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FinishEnrolment(childComplexity, args["input"].(model.FinishEnrolmentInput)), true
+	case "Mutation.finishSignIn":
+		if e.ComplexityRoot.Mutation.FinishSignIn == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_finishSignIn_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FinishSignIn(childComplexity, args["input"].(model.FinishSignInInput)), true
 	case "Mutation.forwardLeakReport":
 		if e.ComplexityRoot.Mutation.ForwardLeakReport == nil {
 			break
@@ -2393,6 +2760,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.GrantReception(childComplexity, args["input"].(model.GrantReceptionInput)), true
+	case "Mutation.issueEnrolment":
+		if e.ComplexityRoot.Mutation.IssueEnrolment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_issueEnrolment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.IssueEnrolment(childComplexity, args["input"].(model.IssueEnrolmentInput)), true
 	case "Mutation.issueStaffSheet":
 		if e.ComplexityRoot.Mutation.IssueStaffSheet == nil {
 			break
@@ -2426,6 +2804,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Join(childComplexity, args["input"].(model.JoinInput)), true
+	case "Mutation.lockScreen":
+		if e.ComplexityRoot.Mutation.LockScreen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.LockScreen(childComplexity), true
 	case "Mutation.markDispatched":
 		if e.ComplexityRoot.Mutation.MarkDispatched == nil {
 			break
@@ -2520,6 +2904,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RegisterStaffPhone(childComplexity, args["input"].(model.RegisterStaffPhoneInput)), true
+	case "Mutation.registerUser":
+		if e.ComplexityRoot.Mutation.RegisterUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_registerUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RegisterUser(childComplexity, args["input"].(model.RegisterUserInput)), true
 	case "Mutation.reinstateTerminal":
 		if e.ComplexityRoot.Mutation.ReinstateTerminal == nil {
 			break
@@ -2531,12 +2926,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReinstateTerminal(childComplexity, args["input"].(model.ReinstateTerminalInput)), true
+	case "Mutation.reinstateUser":
+		if e.ComplexityRoot.Mutation.ReinstateUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reinstateUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReinstateUser(childComplexity, args["input"].(model.ReinstateUserInput)), true
 	case "Mutation.reissueStaffCode":
 		if e.ComplexityRoot.Mutation.ReissueStaffCode == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Mutation.ReissueStaffCode(childComplexity), true
+	case "Mutation.removeCredential":
+		if e.ComplexityRoot.Mutation.RemoveCredential == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeCredential_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveCredential(childComplexity, args["input"].(model.RemoveCredentialInput)), true
 	case "Mutation.removeStaffMember":
 		if e.ComplexityRoot.Mutation.RemoveStaffMember == nil {
 			break
@@ -2554,6 +2971,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveStaffPhone(childComplexity), true
+	case "Mutation.removeUser":
+		if e.ComplexityRoot.Mutation.RemoveUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveUser(childComplexity, args["input"].(model.RemoveUserInput)), true
+	case "Mutation.renameUser":
+		if e.ComplexityRoot.Mutation.RenameUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_renameUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RenameUser(childComplexity, args["input"].(model.RenameUserInput)), true
 	case "Mutation.renewCode":
 		if e.ComplexityRoot.Mutation.RenewCode == nil {
 			break
@@ -2697,6 +3136,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResumeStaffPhone(childComplexity, args["input"].(model.ResumeStaffPhoneInput)), true
+	case "Mutation.revealNumber":
+		if e.ComplexityRoot.Mutation.RevealNumber == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revealNumber_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevealNumber(childComplexity, args["input"].(model.RevealNumberInput)), true
 	case "Mutation.revokeLink":
 		if e.ComplexityRoot.Mutation.RevokeLink == nil {
 			break
@@ -2730,6 +3180,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeTerminal(childComplexity, args["input"].(model.RevokeTerminalInput)), true
+	case "Mutation.sealPassword":
+		if e.ComplexityRoot.Mutation.SealPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_sealPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SealPassword(childComplexity, args["input"].(model.SealPasswordInput)), true
+	case "Mutation.setAuthenticators":
+		if e.ComplexityRoot.Mutation.SetAuthenticators == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setAuthenticators_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetAuthenticators(childComplexity, args["input"].(model.SetAuthenticatorsInput)), true
 	case "Mutation.setCallerCode":
 		if e.ComplexityRoot.Mutation.SetCallerCode == nil {
 			break
@@ -2752,6 +3224,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignIn(childComplexity, args["input"].(model.SignInInput)), true
+	case "Mutation.signInSealed":
+		if e.ComplexityRoot.Mutation.SignInSealed == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_signInSealed_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SignInSealed(childComplexity, args["input"].(model.SignInSealedInput)), true
 	case "Mutation.signOut":
 		if e.ComplexityRoot.Mutation.SignOut == nil {
 			break
@@ -2769,6 +3252,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StartStaffSession(childComplexity, args["input"].(model.StartStaffSessionInput)), true
+	case "Mutation.stayAwake":
+		if e.ComplexityRoot.Mutation.StayAwake == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.StayAwake(childComplexity), true
 	case "Mutation.stopReport":
 		if e.ComplexityRoot.Mutation.StopReport == nil {
 			break
@@ -2808,6 +3297,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SuspendTerminal(childComplexity, args["input"].(model.SuspendTerminalInput)), true
+	case "Mutation.suspendUser":
+		if e.ComplexityRoot.Mutation.SuspendUser == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_suspendUser_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SuspendUser(childComplexity, args["input"].(model.SuspendUserInput)), true
 	case "Mutation.takeSnapshot":
 		if e.ComplexityRoot.Mutation.TakeSnapshot == nil {
 			break
@@ -2830,6 +3330,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TakeStaffSession(childComplexity, args["input"].(model.TakeStaffSessionInput)), true
+	case "Mutation.tickFingerprintTask":
+		if e.ComplexityRoot.Mutation.TickFingerprintTask == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_tickFingerprintTask_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TickFingerprintTask(childComplexity, args["input"].(model.TickFingerprintTaskInput)), true
+	case "Mutation.unlockScreen":
+		if e.ComplexityRoot.Mutation.UnlockScreen == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_unlockScreen_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UnlockScreen(childComplexity, args["input"].(model.UnlockScreenInput)), true
 	case "Mutation.updateCase":
 		if e.ComplexityRoot.Mutation.UpdateCase == nil {
 			break
@@ -3083,6 +3605,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
 
+	case "PasskeyPayload.challenge":
+		if e.ComplexityRoot.PasskeyPayload.Challenge == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PasskeyPayload.Challenge(childComplexity), true
+	case "PasskeyPayload.expiresAt":
+		if e.ComplexityRoot.PasskeyPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PasskeyPayload.ExpiresAt(childComplexity), true
+	case "PasskeyPayload.options":
+		if e.ComplexityRoot.PasskeyPayload.Options == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PasskeyPayload.Options(childComplexity), true
+
 	case "Phone.boundAt":
 		if e.ComplexityRoot.Phone.BoundAt == nil {
 			break
@@ -3304,6 +3845,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Cases(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*cases.CaseFilter), args["sort"].(*cases.CaseSort)), true
+	case "Query.fingerprintTasks":
+		if e.ComplexityRoot.Query.FingerprintTasks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.FingerprintTasks(childComplexity), true
 
 	case "Query.journal":
 		if e.ComplexityRoot.Query.Journal == nil {
@@ -3491,6 +4038,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Terminals(childComplexity), true
+	case "Query.unusedCredentials":
+		if e.ComplexityRoot.Query.UnusedCredentials == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.UnusedCredentials(childComplexity), true
 	case "Query.usageReports":
 		if e.ComplexityRoot.Query.UsageReports == nil {
 			break
@@ -3589,6 +4142,51 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RequestVideoPayload.Session(childComplexity), true
+
+	case "RevealNumberPayload.email":
+		if e.ComplexityRoot.RevealNumberPayload.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevealNumberPayload.Email(childComplexity), true
+	case "RevealNumberPayload.number":
+		if e.ComplexityRoot.RevealNumberPayload.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevealNumberPayload.Number(childComplexity), true
+
+	case "SealPasswordPayload.password":
+		if e.ComplexityRoot.SealPasswordPayload.Password == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealPasswordPayload.Password(childComplexity), true
+	case "SealPasswordPayload.user":
+		if e.ComplexityRoot.SealPasswordPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealPasswordPayload.User(childComplexity), true
+
+	case "SealedPassword.openedAt":
+		if e.ComplexityRoot.SealedPassword.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealedPassword.OpenedAt(childComplexity), true
+	case "SealedPassword.reason":
+		if e.ComplexityRoot.SealedPassword.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealedPassword.Reason(childComplexity), true
+	case "SealedPassword.sealedAt":
+		if e.ComplexityRoot.SealedPassword.SealedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealedPassword.SealedAt(childComplexity), true
 
 	case "Session.arriving":
 		if e.ComplexityRoot.Session.Arriving == nil {
@@ -3969,6 +4567,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionPayload.Session(childComplexity), true
 
+	case "Settings.authenticators":
+		if e.ComplexityRoot.Settings.Authenticators == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.Authenticators(childComplexity), true
 	case "Settings.callerCode":
 		if e.ComplexityRoot.Settings.CallerCode == nil {
 			break
@@ -4017,6 +4621,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.Version(childComplexity), true
+
+	case "SettingsPayload.settings":
+		if e.ComplexityRoot.SettingsPayload.Settings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsPayload.Settings(childComplexity), true
 
 	case "SignInPayload.me":
 		if e.ComplexityRoot.SignInPayload.Me == nil {
@@ -4832,6 +5443,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Terms.Version(childComplexity), true
 
+	case "UnusedCredential.never":
+		if e.ComplexityRoot.UnusedCredential.Never == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnusedCredential.Never(childComplexity), true
+	case "UnusedCredential.passkey":
+		if e.ComplexityRoot.UnusedCredential.Passkey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnusedCredential.Passkey(childComplexity), true
+	case "UnusedCredential.since":
+		if e.ComplexityRoot.UnusedCredential.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnusedCredential.Since(childComplexity), true
+	case "UnusedCredential.user":
+		if e.ComplexityRoot.UnusedCredential.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnusedCredential.User(childComplexity), true
+
 	case "UploadPayload.chunk":
 		if e.ComplexityRoot.UploadPayload.Chunk == nil {
 			break
@@ -4963,30 +5599,78 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UsageReportPayload.Report(childComplexity), true
 
+	case "User.credentials":
+		if e.ComplexityRoot.User.Credentials == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Credentials(childComplexity), true
 	case "User.displayName":
 		if e.ComplexityRoot.User.DisplayName == nil {
 			break
 		}
 
 		return e.ComplexityRoot.User.DisplayName(childComplexity), true
+	case "User.enrolment":
+		if e.ComplexityRoot.User.Enrolment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Enrolment(childComplexity), true
+	case "User.hasPassword":
+		if e.ComplexityRoot.User.HasPassword == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.HasPassword(childComplexity), true
 	case "User.id":
 		if e.ComplexityRoot.User.ID == nil {
 			break
 		}
 
 		return e.ComplexityRoot.User.ID(childComplexity), true
+	case "User.lastSeenAt":
+		if e.ComplexityRoot.User.LastSeenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.LastSeenAt(childComplexity), true
+	case "User.passwordReason":
+		if e.ComplexityRoot.User.PasswordReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.PasswordReason(childComplexity), true
 	case "User.role":
 		if e.ComplexityRoot.User.Role == nil {
 			break
 		}
 
 		return e.ComplexityRoot.User.Role(childComplexity), true
+	case "User.sealedPassword":
+		if e.ComplexityRoot.User.SealedPassword == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.SealedPassword(childComplexity), true
 	case "User.status":
 		if e.ComplexityRoot.User.Status == nil {
 			break
 		}
 
 		return e.ComplexityRoot.User.Status(childComplexity), true
+	case "User.statusReason":
+		if e.ComplexityRoot.User.StatusReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.StatusReason(childComplexity), true
+	case "User.statusSince":
+		if e.ComplexityRoot.User.StatusSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.StatusSince(childComplexity), true
 	case "User.userName":
 		if e.ComplexityRoot.User.UserName == nil {
 			break
@@ -5025,6 +5709,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.UserEdge.Node(childComplexity), true
+
+	case "UserPayload.user":
+		if e.ComplexityRoot.UserPayload.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UserPayload.User(childComplexity), true
 
 	case "Viewing.bytes":
 		if e.ComplexityRoot.Viewing.Bytes == nil {
@@ -5150,17 +5841,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AcceptStaffRulesInput", ec.unmarshalInputAcceptStaffRulesInput),
 			graphql.NewInputUnmarshaler("AcknowledgeReportInput", ec.unmarshalInputAcknowledgeReportInput),
 			graphql.NewInputUnmarshaler("AcknowledgeUsageReportInput", ec.unmarshalInputAcknowledgeUsageReportInput),
+			graphql.NewInputUnmarshaler("AddOwnPasskeyInput", ec.unmarshalInputAddOwnPasskeyInput),
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
+			graphql.NewInputUnmarshaler("AllowPasswordInput", ec.unmarshalInputAllowPasswordInput),
 			graphql.NewInputUnmarshaler("AllowSendsInput", ec.unmarshalInputAllowSendsInput),
 			graphql.NewInputUnmarshaler("AskModeInput", ec.unmarshalInputAskModeInput),
 			graphql.NewInputUnmarshaler("AssignStaffInput", ec.unmarshalInputAssignStaffInput),
+			graphql.NewInputUnmarshaler("BeginConfirmationInput", ec.unmarshalInputBeginConfirmationInput),
+			graphql.NewInputUnmarshaler("BeginEnrolmentInput", ec.unmarshalInputBeginEnrolmentInput),
 			graphql.NewInputUnmarshaler("BeginUploadInput", ec.unmarshalInputBeginUploadInput),
 			graphql.NewInputUnmarshaler("CaseFilter", ec.unmarshalInputCaseFilter),
 			graphql.NewInputUnmarshaler("ChallengeStaffPhoneInput", ec.unmarshalInputChallengeStaffPhoneInput),
 			graphql.NewInputUnmarshaler("ChangeDestinationInput", ec.unmarshalInputChangeDestinationInput),
+			graphql.NewInputUnmarshaler("ChangeRoleInput", ec.unmarshalInputChangeRoleInput),
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
+			graphql.NewInputUnmarshaler("ConfirmationInput", ec.unmarshalInputConfirmationInput),
 			graphql.NewInputUnmarshaler("DismissLeakReportInput", ec.unmarshalInputDismissLeakReportInput),
 			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
@@ -5168,8 +5865,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
 			graphql.NewInputUnmarshaler("FileLeakReportInput", ec.unmarshalInputFileLeakReportInput),
 			graphql.NewInputUnmarshaler("FileUsageReportInput", ec.unmarshalInputFileUsageReportInput),
+			graphql.NewInputUnmarshaler("FinishEnrolmentInput", ec.unmarshalInputFinishEnrolmentInput),
+			graphql.NewInputUnmarshaler("FinishSignInInput", ec.unmarshalInputFinishSignInInput),
 			graphql.NewInputUnmarshaler("ForwardLeakReportInput", ec.unmarshalInputForwardLeakReportInput),
 			graphql.NewInputUnmarshaler("GrantReceptionInput", ec.unmarshalInputGrantReceptionInput),
+			graphql.NewInputUnmarshaler("IssueEnrolmentInput", ec.unmarshalInputIssueEnrolmentInput),
 			graphql.NewInputUnmarshaler("IssueStaffSheetInput", ec.unmarshalInputIssueStaffSheetInput),
 			graphql.NewInputUnmarshaler("IssueTerminalCodeInput", ec.unmarshalInputIssueTerminalCodeInput),
 			graphql.NewInputUnmarshaler("JoinInput", ec.unmarshalInputJoinInput),
@@ -5184,8 +5884,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
 			graphql.NewInputUnmarshaler("RegisterStaffMemberInput", ec.unmarshalInputRegisterStaffMemberInput),
 			graphql.NewInputUnmarshaler("RegisterStaffPhoneInput", ec.unmarshalInputRegisterStaffPhoneInput),
+			graphql.NewInputUnmarshaler("RegisterUserInput", ec.unmarshalInputRegisterUserInput),
 			graphql.NewInputUnmarshaler("ReinstateTerminalInput", ec.unmarshalInputReinstateTerminalInput),
+			graphql.NewInputUnmarshaler("ReinstateUserInput", ec.unmarshalInputReinstateUserInput),
+			graphql.NewInputUnmarshaler("RemoveCredentialInput", ec.unmarshalInputRemoveCredentialInput),
 			graphql.NewInputUnmarshaler("RemoveStaffMemberInput", ec.unmarshalInputRemoveStaffMemberInput),
+			graphql.NewInputUnmarshaler("RemoveUserInput", ec.unmarshalInputRemoveUserInput),
+			graphql.NewInputUnmarshaler("RenameUserInput", ec.unmarshalInputRenameUserInput),
 			graphql.NewInputUnmarshaler("RenewCodeInput", ec.unmarshalInputRenewCodeInput),
 			graphql.NewInputUnmarshaler("ReportFirstFrameInput", ec.unmarshalInputReportFirstFrameInput),
 			graphql.NewInputUnmarshaler("ReportLateInput", ec.unmarshalInputReportLateInput),
@@ -5199,12 +5904,16 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
+			graphql.NewInputUnmarshaler("RevealNumberInput", ec.unmarshalInputRevealNumberInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
 			graphql.NewInputUnmarshaler("RevokeStaffLinksInput", ec.unmarshalInputRevokeStaffLinksInput),
 			graphql.NewInputUnmarshaler("RevokeTerminalInput", ec.unmarshalInputRevokeTerminalInput),
+			graphql.NewInputUnmarshaler("SealPasswordInput", ec.unmarshalInputSealPasswordInput),
 			graphql.NewInputUnmarshaler("SessionFilter", ec.unmarshalInputSessionFilter),
+			graphql.NewInputUnmarshaler("SetAuthenticatorsInput", ec.unmarshalInputSetAuthenticatorsInput),
 			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("SignInSealedInput", ec.unmarshalInputSignInSealedInput),
 			graphql.NewInputUnmarshaler("StaffLinkFilter", ec.unmarshalInputStaffLinkFilter),
 			graphql.NewInputUnmarshaler("StaffMemberFilter", ec.unmarshalInputStaffMemberFilter),
 			graphql.NewInputUnmarshaler("StaffPermissionInput", ec.unmarshalInputStaffPermissionInput),
@@ -5212,8 +5921,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("StopReportInput", ec.unmarshalInputStopReportInput),
 			graphql.NewInputUnmarshaler("SuspendStaffLinkInput", ec.unmarshalInputSuspendStaffLinkInput),
 			graphql.NewInputUnmarshaler("SuspendTerminalInput", ec.unmarshalInputSuspendTerminalInput),
+			graphql.NewInputUnmarshaler("SuspendUserInput", ec.unmarshalInputSuspendUserInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
 			graphql.NewInputUnmarshaler("TakeStaffSessionInput", ec.unmarshalInputTakeStaffSessionInput),
+			graphql.NewInputUnmarshaler("TickFingerprintTaskInput", ec.unmarshalInputTickFingerprintTaskInput),
+			graphql.NewInputUnmarshaler("UnlockScreenInput", ec.unmarshalInputUnlockScreenInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
 			graphql.NewInputUnmarshaler("UpdateStaffMemberInput", ec.unmarshalInputUpdateStaffMemberInput),
 			graphql.NewInputUnmarshaler("UsageReportFilter", ec.unmarshalInputUsageReportFilter),
@@ -5932,6 +6644,28 @@ enum JournalType {
   LEAK_FORWARDED
   LEAK_ESCALATED
   LEAK_CLOSED
+  PASSKEY_REGISTERED
+  PASSKEY_REMOVED
+  PASSKEY_REFUSED
+  USER_CHANGED
+  ROLE_CHANGED
+  USER_SUSPENDED
+  USER_REINSTATED
+  USER_REMOVED
+  ENROLMENT_ISSUED
+  ENROLMENT_REFUSED
+  ENROLLED
+  PASSWORD_ALLOWED
+  PASSWORD_WITHDRAWN
+  PASSWORD_SEALED
+  SEALED_PASSWORD_OPENED
+  FINGERPRINT_TASK_OPENED
+  FINGERPRINT_TASK_DONE
+  CONFIRMED
+  SCREEN_LOCKED
+  SCREEN_UNLOCKED
+  SESSION_PASSED_ON
+  NUMBER_REVEALED
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -6257,6 +6991,362 @@ extend enum JournalType {
   SENDS_ALLOWED
 }
 `, BuiltIn: false},
+	{Name: "../schema/people.graphqls", Input: `extend type Query {
+  "Credentials that nobody uses: idle for 90 days, or never used (第7の2)."
+  unusedCredentials: [UnusedCredential!]! @can(object: USER, action: MANAGE)
+  "Fingerprints to be deleted from terminals (第7の2): open ones first, then what was done."
+  fingerprintTasks: [FingerprintTask!]! @can(object: USER, action: MANAGE)
+}
+
+extend type Mutation {
+  "Asks for any passkey of this server (第8の1). Answers everybody alike."
+  beginSignIn: PasskeyPayload! @public
+  "Signs in with a passkey and sets the console's cookie. PASSKEY_REFUSED, USER_SUSPENDED, RATE_LIMITED."
+  finishSignIn(input: FinishSignInInput!): SignInPayload! @public
+  "Opens a sealed password: one login for one shift, used up, an alarm in the journal. SIGN_IN_FAILED, USER_SUSPENDED, RATE_LIMITED."
+  signInSealed(input: SignInSealedInput!): SignInPayload! @public
+  "The first step with an enrolment code: asks for a new passkey. ENROLMENT_REFUSED, RATE_LIMITED."
+  beginEnrolment(input: BeginEnrolmentInput!): BeginEnrolmentPayload! @public
+  "Keeps the new passkey, or the password where one is allowed, uses the code up and signs in. ENROLMENT_REFUSED, PASSKEY_REFUSED, PASSKEY_SYNCED, PASSKEY_NOT_LISTED, PASSWORD_NOT_ALLOWED, PASSWORD_TOO_SHORT."
+  finishEnrolment(input: FinishEnrolmentInput!): SignInPayload! @public
+
+  "Asks for a touch that is good for one act on one subject, once, for two minutes."
+  beginConfirmation(input: BeginConfirmationInput!): ConfirmationPayload! @can(object: LOGIN, action: UPDATE)
+  "Says that somebody is there: the screen stays open."
+  stayAwake: DonePayload! @can(object: LOGIN, action: UPDATE)
+  "Locks the own screen: what it showed is cut."
+  lockScreen: DonePayload! @can(object: LOGIN, action: UPDATE)
+  "Asks for a touch that opens the own screen."
+  beginUnlock: ConfirmationPayload! @can(object: LOGIN, action: OPEN)
+  "Opens the own screen. CONFIRMATION_MISSING, CONFIRMATION_REFUSED, PASSWORD_NOT_ALLOWED, RATE_LIMITED."
+  unlockScreen(input: UnlockScreenInput!): SignInPayload! @can(object: LOGIN, action: OPEN)
+  "Asks for another passkey of the manager's own."
+  beginOwnPasskey: PasskeyPayload! @can(object: LOGIN, action: MANAGE)
+  "Keeps it. CONFIRMATION_REFUSED, PASSKEY_REFUSED, PASSKEY_SYNCED, PASSKEY_NOT_LISTED."
+  addOwnPasskey(input: AddOwnPasskeyInput!): UserPayload! @can(object: LOGIN, action: MANAGE)
+  "The whole number of a video report that is over, for a purpose, with a touch (第6の3). REASON_MISSING, CONFIRMATION_MISSING, CONFIRMATION_REFUSED, GONE."
+  revealNumber(input: RevealNumberInput!): RevealNumberPayload! @can(object: NUMBER, action: OPEN)
+
+  "Registers a supervisor or dispatcher (第7の1); the code is shown this once. ALREADY_EXISTS."
+  registerUser(input: RegisterUserInput!): EnrolmentPayload! @can(object: USER, action: MANAGE)
+  "A new enrolment code (第7の1): for the first passkey, or another one. Shown this once; a former one is void."
+  issueEnrolment(input: IssueEnrolmentInput!): EnrolmentPayload! @can(object: USER, action: MANAGE)
+  "Corrects a person's name."
+  renameUser(input: RenameUserInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Makes a dispatcher a supervisor or the other way round, with a touch (第7の1). They sign in anew. CONFIRMATION_MISSING, CONFIRMATION_REFUSED."
+  changeRole(input: ChangeRoleInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Allows a person a password, with the reason (第8の1); without one, withdraws and erases it."
+  allowPassword(input: AllowPasswordInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Keeps a person out for now: signed out everywhere, open sessions pass to a supervisor. REASON_MISSING."
+  suspendUser(input: SuspendUserInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Lets a suspended person in again."
+  reinstateUser(input: ReinstateUserInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Takes a person out for good (第7の2): keys and hashes are erased, fingerprints become tasks. REASON_MISSING."
+  removeUser(input: RemoveUserInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Erases one passkey; its fingerprint becomes a task."
+  removeCredential(input: RemoveCredentialInput!): UserPayload! @can(object: USER, action: MANAGE)
+  "Makes a person's sealed password for the night the reader breaks; shown this once, a former one is void. REASON_MISSING."
+  sealPassword(input: SealPasswordInput!): SealPasswordPayload! @can(object: USER, action: MANAGE)
+  "Notes that a fingerprint is gone from its terminal (第7の2)."
+  tickFingerprintTask(input: TickFingerprintTaskInput!): FingerprintTaskPayload! @can(object: USER, action: MANAGE)
+  "Which models of authenticators new passkeys may be on. BAD_INPUT."
+  setAuthenticators(input: SetAuthenticatorsInput!): SettingsPayload! @can(object: SETTINGS, action: UPDATE)
+}
+
+extend type Me {
+  "The screen is locked: unlock it or sign out."
+  locked: Boolean!
+  "After how many seconds without a deed the screen locks."
+  idleLimit: Int!
+}
+
+extend type User {
+  "Why they are suspended or removed."
+  statusReason: String! @can(object: USER, action: MANAGE)
+  statusSince: Time @can(object: USER, action: MANAGE)
+  "Why a password is allowed (第8の1); empty where none is."
+  passwordReason: String! @can(object: USER, action: MANAGE)
+  "A password is set."
+  hasPassword: Boolean! @can(object: USER, action: MANAGE)
+  "The passkeys."
+  credentials: [Credential!]! @can(object: USER, action: MANAGE)
+  "The enrolment code that is still good, without the code."
+  enrolment: Enrolment @can(object: USER, action: MANAGE)
+  "The sealed password, without the password."
+  sealedPassword: SealedPassword @can(object: USER, action: MANAGE)
+  "When they were last seen; null where they never signed in."
+  lastSeenAt: Time @can(object: USER, action: MANAGE)
+}
+
+extend type Settings {
+  "The models (AAGUID) of authenticators that new passkeys may be on; none means any whose passkeys stay on it."
+  authenticators: [String!]!
+}
+
+"A person's passkey (第8の1)."
+type Credential @can(object: USER, action: MANAGE) {
+  id: ID!
+  "Where it is: the terminal, or the key's number."
+  label: String!
+  "The authenticator's model (AAGUID)."
+  authenticator: String!
+  createdAt: Time!
+  usedAt: Time
+}
+
+"An enrolment code that is still good."
+type Enrolment @can(object: USER, action: MANAGE) {
+  issuedAt: Time!
+  expiresAt: Time!
+}
+
+"A password made ahead and sealed (第8の1)."
+type SealedPassword @can(object: USER, action: MANAGE) {
+  reason: String!
+  sealedAt: Time!
+  "Null until it is used up."
+  openedAt: Time
+}
+
+"A credential that nobody uses (第7の2)."
+type UnusedCredential @can(object: USER, action: MANAGE) {
+  user: User!
+  "Null: the password."
+  passkey: Credential
+  "When it was last used, or made."
+  since: Time!
+  "It was never used."
+  never: Boolean!
+}
+
+"A fingerprint to be deleted from a terminal (第7の2)."
+type FingerprintTask @can(object: USER, action: MANAGE) {
+  id: ID!
+  user: User
+  label: String!
+  openedAt: Time!
+  doneAt: Time
+  doneBy: User
+}
+
+"What a person confirms with another touch of the passkey."
+enum ConfirmedAction {
+  "subjectID is the user."
+  CHANGE_ROLE
+  "subjectID is the own user."
+  ADD_PASSKEY
+  "subjectID is the session."
+  REVEAL_NUMBER
+  "subjectID is the export request."
+  APPROVE_EXPORT
+}
+
+"What an act is confirmed with: challenge and assertion, or the password of somebody without a passkey."
+input ConfirmationInput {
+  challenge: String
+  "The authenticator's answer, as JSON (AuthenticationResponseJSON)."
+  assertion: String
+  password: String
+}
+
+"An act to confirm."
+input BeginConfirmationInput {
+  action: ConfirmedAction!
+  subjectID: ID!
+}
+
+"A passkey's answer at sign-in."
+input FinishSignInInput {
+  "Where given, it has to be the passkey's own."
+  agency: String
+  "Where given, it has to be the passkey's own."
+  userName: String
+  challenge: String!
+  "The authenticator's answer, as JSON (AuthenticationResponseJSON)."
+  assertion: String!
+}
+
+"Who opens a sealed password."
+input SignInSealedInput {
+  "The agency's code; may be left out where the installation has one agency."
+  agency: String
+  userName: String!
+  password: String!
+}
+
+"Who enrols."
+input BeginEnrolmentInput {
+  "The agency's code; may be left out where the installation has one agency."
+  agency: String
+  userName: String!
+  code: String!
+}
+
+"What somebody enrols with: a passkey, a password where one is allowed, or both."
+input FinishEnrolmentInput {
+  challenge: String!
+  "The authenticator's answer, as JSON (RegistrationResponseJSON)."
+  attestation: String
+  "Where the passkey is: the terminal, or the key's number."
+  label: String
+  password: String
+}
+
+"How a screen is unlocked."
+input UnlockScreenInput {
+  confirmation: ConfirmationInput!
+}
+
+"A manager's own new passkey."
+input AddOwnPasskeyInput {
+  challenge: String!
+  "The authenticator's answer, as JSON (RegistrationResponseJSON)."
+  attestation: String!
+  label: String
+  confirmation: ConfirmationInput!
+}
+
+"Whose number, and what for."
+input RevealNumberInput {
+  sessionID: ID!
+  purpose: String!
+  confirmation: ConfirmationInput!
+}
+
+"Who is registered."
+input RegisterUserInput {
+  userName: String!
+  displayName: String!
+  "SUPERVISOR or DISPATCHER."
+  role: Role!
+  "Allows a password, and says why (第8の1)."
+  passwordReason: String
+}
+
+"Who gets a new code."
+input IssueEnrolmentInput {
+  userID: ID!
+}
+
+"A corrected name."
+input RenameUserInput {
+  userID: ID!
+  displayName: String!
+}
+
+"Another role."
+input ChangeRoleInput {
+  userID: ID!
+  "SUPERVISOR or DISPATCHER."
+  role: Role!
+  confirmation: ConfirmationInput!
+}
+
+"Whether a password is allowed."
+input AllowPasswordInput {
+  userID: ID!
+  "Why it is; empty withdraws it."
+  reason: String!
+}
+
+"Who is suspended, and why."
+input SuspendUserInput {
+  userID: ID!
+  reason: String!
+}
+
+"Who may sign in again."
+input ReinstateUserInput {
+  userID: ID!
+}
+
+"Who is removed, and why."
+input RemoveUserInput {
+  userID: ID!
+  reason: String!
+}
+
+"Which passkey is erased."
+input RemoveCredentialInput {
+  credentialID: ID!
+}
+
+"For whom a password is sealed, and why."
+input SealPasswordInput {
+  userID: ID!
+  reason: String!
+}
+
+"Which fingerprint is gone."
+input TickFingerprintTaskInput {
+  fingerprintTaskID: ID!
+}
+
+"The models that are permitted; none permits any."
+input SetAuthenticatorsInput {
+  models: [String!]!
+}
+
+"What a page asks an authenticator with."
+type PasskeyPayload @public {
+  "Goes back with the answer."
+  challenge: String!
+  "PublicKeyCredentialRequestOptionsJSON or PublicKeyCredentialCreationOptionsJSON."
+  options: String!
+  expiresAt: Time!
+}
+
+"Who enrols, and what their page asks the authenticator with."
+type BeginEnrolmentPayload @public {
+  displayName: String!
+  "A manager allowed a password (第8の1)."
+  passwordAllowed: Boolean!
+  passkey: PasskeyPayload!
+}
+
+"How the actor confirms."
+type ConfirmationPayload @public {
+  "Null for somebody without a passkey."
+  passkey: PasskeyPayload
+  "The password will do."
+  password: Boolean!
+}
+
+"A person and the code they enrol with."
+type EnrolmentPayload @can(object: USER, action: MANAGE) {
+  user: User!
+  "Shown this once."
+  code: String! @can(object: USER, action: MANAGE)
+  expiresAt: Time!
+}
+
+"The person as they are now."
+type UserPayload @can(object: USER, action: MANAGE) {
+  user: User!
+}
+
+"The sealed password, shown this once."
+type SealPasswordPayload @can(object: USER, action: MANAGE) {
+  user: User!
+  password: String! @can(object: USER, action: MANAGE)
+}
+
+"The task as it is now."
+type FingerprintTaskPayload @can(object: USER, action: MANAGE) {
+  task: FingerprintTask!
+}
+
+"The settings as they are now."
+type SettingsPayload @can(object: SETTINGS, action: READ) {
+  settings: Settings!
+}
+
+"The whole number, or the address where the link went by e-mail."
+type RevealNumberPayload @can(object: NUMBER, action: OPEN) {
+  number: PhoneNumber @can(object: NUMBER, action: OPEN)
+  email: String @can(object: NUMBER, action: OPEN)
+}
+`, BuiltIn: false},
 	{Name: "../schema/report.graphqls", Input: `"What became of the report to the supervisor (第4の1(1))."
 enum ReportState {
   "No supervisor has answered it yet."
@@ -6374,6 +7464,7 @@ enum PolicyObject {
   USAGE_REPORT
   LEAK_REPORT
   OWN_PHONE
+  LOGIN
 }
 
 "What may be done to a kind of thing."
@@ -7755,6 +8846,18 @@ func (ec *executionContext) childFields_AgencyName(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type AgencyName", field.Name)
 }
 
+func (ec *executionContext) childFields_BeginEnrolmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "displayName":
+		return ec.fieldContext_BeginEnrolmentPayload_displayName(ctx, field)
+	case "passwordAllowed":
+		return ec.fieldContext_BeginEnrolmentPayload_passwordAllowed(ctx, field)
+	case "passkey":
+		return ec.fieldContext_BeginEnrolmentPayload_passkey(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginEnrolmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CallerCode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "applied":
@@ -7907,6 +9010,16 @@ func (ec *executionContext) childFields_ClassCount(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type ClassCount", field.Name)
 }
 
+func (ec *executionContext) childFields_ConfirmationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "passkey":
+		return ec.fieldContext_ConfirmationPayload_passkey(ctx, field)
+	case "password":
+		return ec.fieldContext_ConfirmationPayload_password(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Consent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -7941,6 +9054,22 @@ func (ec *executionContext) childFields_ContactTask(ctx context.Context, field g
 		return ec.fieldContext_ContactTask_email(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ContactTask", field.Name)
+}
+
+func (ec *executionContext) childFields_Credential(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Credential_id(ctx, field)
+	case "label":
+		return ec.fieldContext_Credential_label(ctx, field)
+	case "authenticator":
+		return ec.fieldContext_Credential_authenticator(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Credential_createdAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_Credential_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Credential", field.Name)
 }
 
 func (ec *executionContext) childFields_DayCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8009,12 +9138,60 @@ func (ec *executionContext) childFields_EnrolTerminalPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type EnrolTerminalPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Enrolment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "issuedAt":
+		return ec.fieldContext_Enrolment_issuedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Enrolment_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Enrolment", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrolmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_EnrolmentPayload_user(ctx, field)
+	case "code":
+		return ec.fieldContext_EnrolmentPayload_code(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_EnrolmentPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrolmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EnterCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "pass":
 		return ec.fieldContext_EnterCodePayload_pass(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnterCodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_FingerprintTask(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_FingerprintTask_id(ctx, field)
+	case "user":
+		return ec.fieldContext_FingerprintTask_user(ctx, field)
+	case "label":
+		return ec.fieldContext_FingerprintTask_label(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_FingerprintTask_openedAt(ctx, field)
+	case "doneAt":
+		return ec.fieldContext_FingerprintTask_doneAt(ctx, field)
+	case "doneBy":
+		return ec.fieldContext_FingerprintTask_doneBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FingerprintTask", field.Name)
+}
+
+func (ec *executionContext) childFields_FingerprintTaskPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "task":
+		return ec.fieldContext_FingerprintTaskPayload_task(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FingerprintTaskPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_IssueTerminalCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8213,6 +9390,10 @@ func (ec *executionContext) childFields_Me(ctx context.Context, field graphql.Co
 		return ec.fieldContext_Me_agency(ctx, field)
 	case "session":
 		return ec.fieldContext_Me_session(ctx, field)
+	case "locked":
+		return ec.fieldContext_Me_locked(ctx, field)
+	case "idleLimit":
+		return ec.fieldContext_Me_idleLimit(ctx, field)
 	case "terminal":
 		return ec.fieldContext_Me_terminal(ctx, field)
 	case "reception":
@@ -8437,6 +9618,18 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_PasskeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "challenge":
+		return ec.fieldContext_PasskeyPayload_challenge(ctx, field)
+	case "options":
+		return ec.fieldContext_PasskeyPayload_options(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_PasskeyPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PasskeyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Phone(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -8587,6 +9780,38 @@ func (ec *executionContext) childFields_RequestVideoPayload(ctx context.Context,
 		return ec.fieldContext_RequestVideoPayload_numberDiffers(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RequestVideoPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RevealNumberPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_RevealNumberPayload_number(ctx, field)
+	case "email":
+		return ec.fieldContext_RevealNumberPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevealNumberPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SealPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_SealPasswordPayload_user(ctx, field)
+	case "password":
+		return ec.fieldContext_SealPasswordPayload_password(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SealPasswordPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SealedPassword(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reason":
+		return ec.fieldContext_SealedPassword_reason(ctx, field)
+	case "sealedAt":
+		return ec.fieldContext_SealedPassword_sealedAt(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_SealedPassword_openedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SealedPassword", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8753,10 +9978,20 @@ func (ec *executionContext) childFields_Settings(ctx context.Context, field grap
 		return ec.fieldContext_Settings_sessionFiles(ctx, field)
 	case "clockInDoubt":
 		return ec.fieldContext_Settings_clockInDoubt(ctx, field)
+	case "authenticators":
+		return ec.fieldContext_Settings_authenticators(ctx, field)
 	case "staffCodeHour":
 		return ec.fieldContext_Settings_staffCodeHour(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Settings", field.Name)
+}
+
+func (ec *executionContext) childFields_SettingsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "settings":
+		return ec.fieldContext_SettingsPayload_settings(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9181,6 +10416,20 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
 }
 
+func (ec *executionContext) childFields_UnusedCredential(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_UnusedCredential_user(ctx, field)
+	case "passkey":
+		return ec.fieldContext_UnusedCredential_passkey(ctx, field)
+	case "since":
+		return ec.fieldContext_UnusedCredential_since(ctx, field)
+	case "never":
+		return ec.fieldContext_UnusedCredential_never(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnusedCredential", field.Name)
+}
+
 func (ec *executionContext) childFields_UploadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9265,6 +10514,22 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_role(ctx, field)
 	case "status":
 		return ec.fieldContext_User_status(ctx, field)
+	case "statusReason":
+		return ec.fieldContext_User_statusReason(ctx, field)
+	case "statusSince":
+		return ec.fieldContext_User_statusSince(ctx, field)
+	case "passwordReason":
+		return ec.fieldContext_User_passwordReason(ctx, field)
+	case "hasPassword":
+		return ec.fieldContext_User_hasPassword(ctx, field)
+	case "credentials":
+		return ec.fieldContext_User_credentials(ctx, field)
+	case "enrolment":
+		return ec.fieldContext_User_enrolment(ctx, field)
+	case "sealedPassword":
+		return ec.fieldContext_User_sealedPassword(ctx, field)
+	case "lastSeenAt":
+		return ec.fieldContext_User_lastSeenAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
@@ -9289,6 +10554,14 @@ func (ec *executionContext) childFields_UserEdge(ctx context.Context, field grap
 		return ec.fieldContext_UserEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_UserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_UserPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Viewing(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -32,10 +32,26 @@ type AcknowledgeUsageReportInput struct {
 	ReportID string `json:"reportID"`
 }
 
+// A manager's own new passkey.
+type AddOwnPasskeyInput struct {
+	Challenge string `json:"challenge"`
+	// The authenticator's answer, as JSON (RegistrationResponseJSON).
+	Attestation  string             `json:"attestation"`
+	Label        *string            `json:"label,omitempty"`
+	Confirmation *ConfirmationInput `json:"confirmation"`
+}
+
 // Which phone, and whether it is let in.
 type AdmitPhoneInput struct {
 	PhoneID string `json:"phoneID"`
 	Admit   bool   `json:"admit"`
+}
+
+// Whether a password is allowed.
+type AllowPasswordInput struct {
+	UserID string `json:"userID"`
+	// Why it is; empty withdraws it.
+	Reason string `json:"reason"`
 }
 
 // The destination where more messages are allowed, and why.
@@ -55,6 +71,28 @@ type AskModeInput struct {
 type AssignStaffInput struct {
 	CaseID   string `json:"caseID"`
 	MemberID string `json:"memberID"`
+}
+
+// An act to confirm.
+type BeginConfirmationInput struct {
+	Action    identity.Action `json:"action"`
+	SubjectID string          `json:"subjectID"`
+}
+
+// Who enrols.
+type BeginEnrolmentInput struct {
+	// The agency's code; may be left out where the installation has one agency.
+	Agency   *string `json:"agency,omitempty"`
+	UserName string  `json:"userName"`
+	Code     string  `json:"code"`
+}
+
+// Who enrols, and what their page asks the authenticator with.
+type BeginEnrolmentPayload struct {
+	DisplayName string `json:"displayName"`
+	// A manager allowed a password (第8の1).
+	PasswordAllowed bool            `json:"passwordAllowed"`
+	Passkey         *PasskeyPayload `json:"passkey"`
 }
 
 // What a phone announces before it sends a file.
@@ -126,6 +164,14 @@ type ChangeDestinationInput struct {
 	EmailReason *string `json:"emailReason,omitempty"`
 }
 
+// Another role.
+type ChangeRoleInput struct {
+	UserID string `json:"userID"`
+	// SUPERVISOR or DISPATCHER.
+	Role         policy.Role        `json:"role"`
+	Confirmation *ConfirmationInput `json:"confirmation"`
+}
+
 // What came of a contact task.
 type CloseContactTaskInput struct {
 	TaskID string `json:"taskID"`
@@ -142,6 +188,22 @@ type ConfirmSendInput struct {
 	Checks *cases.Checks `json:"checks,omitempty"`
 	// Repeating a call with the same key sends once.
 	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// What an act is confirmed with: challenge and assertion, or the password of somebody without a passkey.
+type ConfirmationInput struct {
+	Challenge *string `json:"challenge,omitempty"`
+	// The authenticator's answer, as JSON (AuthenticationResponseJSON).
+	Assertion *string `json:"assertion,omitempty"`
+	Password  *string `json:"password,omitempty"`
+}
+
+// How the actor confirms.
+type ConfirmationPayload struct {
+	// Null for somebody without a passkey.
+	Passkey *PasskeyPayload `json:"passkey,omitempty"`
+	// The password will do.
+	Password bool `json:"password"`
 }
 
 // The leak report that is unfounded, and why.
@@ -177,6 +239,14 @@ type EnrolTerminalPayload struct {
 	Kind       policy.Desk `json:"kind"`
 }
 
+// A person and the code they enrol with.
+type EnrolmentPayload struct {
+	User *identity.User `json:"user"`
+	// Shown this once.
+	Code      string    `json:"code"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
 // The access code, as the officer reads it aloud.
 type EnterCodeInput struct {
 	Secret string `json:"secret"`
@@ -209,6 +279,32 @@ type FileUsageReportInput struct {
 	LateReason *string `json:"lateReason,omitempty"`
 }
 
+// The task as it is now.
+type FingerprintTaskPayload struct {
+	Task *identity.FingerprintTask `json:"task"`
+}
+
+// What somebody enrols with: a passkey, a password where one is allowed, or both.
+type FinishEnrolmentInput struct {
+	Challenge string `json:"challenge"`
+	// The authenticator's answer, as JSON (RegistrationResponseJSON).
+	Attestation *string `json:"attestation,omitempty"`
+	// Where the passkey is: the terminal, or the key's number.
+	Label    *string `json:"label,omitempty"`
+	Password *string `json:"password,omitempty"`
+}
+
+// A passkey's answer at sign-in.
+type FinishSignInInput struct {
+	// Where given, it has to be the passkey's own.
+	Agency *string `json:"agency,omitempty"`
+	// Where given, it has to be the passkey's own.
+	UserName  *string `json:"userName,omitempty"`
+	Challenge string  `json:"challenge"`
+	// The authenticator's answer, as JSON (AuthenticationResponseJSON).
+	Assertion string `json:"assertion"`
+}
+
 // The leak report to act on.
 type ForwardLeakReportInput struct {
 	ReportID string `json:"reportID"`
@@ -220,6 +316,11 @@ type GrantReceptionInput struct {
 	RuleNumber string    `json:"ruleNumber"`
 	RuleDate   string    `json:"ruleDate"`
 	Until      time.Time `json:"until"`
+}
+
+// Who gets a new code.
+type IssueEnrolmentInput struct {
+	UserID string `json:"userID"`
 }
 
 // Whose phone shall be registered.
@@ -316,6 +417,10 @@ type Me struct {
 	Agency *identity.Agency `json:"agency"`
 	// The own video report of a caller's phone.
 	Session *OwnSession `json:"session,omitempty"`
+	// The screen is locked: unlock it or sign out.
+	Locked bool `json:"locked"`
+	// After how many seconds without a deed the screen locks.
+	IdleLimit int `json:"idleLimit"`
 	// The terminal where the user is signed in.
 	Terminal *identity.Terminal `json:"terminal,omitempty"`
 	// A manager has the dispatcher's rights at this moment (第5の2).
@@ -433,6 +538,15 @@ type PageInfo struct {
 	EndCursor       *string `json:"endCursor,omitempty"`
 }
 
+// What a page asks an authenticator with.
+type PasskeyPayload struct {
+	// Goes back with the answer.
+	Challenge string `json:"challenge"`
+	// PublicKeyCredentialRequestOptionsJSON or PublicKeyCredentialCreationOptionsJSON.
+	Options   string    `json:"options"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
 // A caller's number as the reader may see it now.
 type PhoneNumber struct {
 	// E.164, or only the last three digits.
@@ -501,14 +615,46 @@ type RegisterStaffPhoneInput struct {
 	Browser       *string `json:"browser,omitempty"`
 }
 
+// Who is registered.
+type RegisterUserInput struct {
+	UserName    string `json:"userName"`
+	DisplayName string `json:"displayName"`
+	// SUPERVISOR or DISPATCHER.
+	Role policy.Role `json:"role"`
+	// Allows a password, and says why (第8の1).
+	PasswordReason *string `json:"passwordReason,omitempty"`
+}
+
 // Which terminal is used again.
 type ReinstateTerminalInput struct {
 	TerminalID string `json:"terminalID"`
 }
 
+// Who may sign in again.
+type ReinstateUserInput struct {
+	UserID string `json:"userID"`
+}
+
+// Which passkey is erased.
+type RemoveCredentialInput struct {
+	CredentialID string `json:"credentialID"`
+}
+
 // The officer to take out.
 type RemoveStaffMemberInput struct {
 	MemberID string `json:"memberID"`
+}
+
+// Who is removed, and why.
+type RemoveUserInput struct {
+	UserID string `json:"userID"`
+	Reason string `json:"reason"`
+}
+
+// A corrected name.
+type RenameUserInput struct {
+	UserID      string `json:"userID"`
+	DisplayName string `json:"displayName"`
 }
 
 // The video report whose link gets a new access code.
@@ -625,6 +771,19 @@ type ResumeStaffPhoneInput struct {
 	Signature string `json:"signature"`
 }
 
+// Whose number, and what for.
+type RevealNumberInput struct {
+	SessionID    string             `json:"sessionID"`
+	Purpose      string             `json:"purpose"`
+	Confirmation *ConfirmationInput `json:"confirmation"`
+}
+
+// The whole number, or the address where the link went by e-mail.
+type RevealNumberPayload struct {
+	Number *PhoneNumber `json:"number,omitempty"`
+	Email  *string      `json:"email,omitempty"`
+}
+
 // The video report whose link is destroyed.
 type RevokeLinkInput struct {
 	SessionID string `json:"sessionID"`
@@ -640,6 +799,18 @@ type RevokeStaffLinksInput struct {
 type RevokeTerminalInput struct {
 	TerminalID string `json:"terminalID"`
 	Reason     string `json:"reason"`
+}
+
+// For whom a password is sealed, and why.
+type SealPasswordInput struct {
+	UserID string `json:"userID"`
+	Reason string `json:"reason"`
+}
+
+// The sealed password, shown this once.
+type SealPasswordPayload struct {
+	User     *identity.User `json:"user"`
+	Password string         `json:"password"`
 }
 
 // A page of video reports.
@@ -670,6 +841,11 @@ type SessionPayload struct {
 	Session *cases.Session `json:"session"`
 }
 
+// The models that are permitted; none permits any.
+type SetAuthenticatorsInput struct {
+	Models []string `json:"models"`
+}
+
 // The manager's decision on callers' access codes.
 type SetCallerCodeInput struct {
 	Applied bool `json:"applied"`
@@ -677,6 +853,11 @@ type SetCallerCodeInput struct {
 	Reason string `json:"reason"`
 	// When to be asked again, at most a year ahead; a day from now where it is left out.
 	RemindAt *time.Time `json:"remindAt,omitempty"`
+}
+
+// The settings as they are now.
+type SettingsPayload struct {
+	Settings *identity.Settings `json:"settings"`
 }
 
 // Who signs in.
@@ -690,6 +871,14 @@ type SignInInput struct {
 // Who has signed in.
 type SignInPayload struct {
 	Me *Me `json:"me"`
+}
+
+// Who opens a sealed password.
+type SignInSealedInput struct {
+	// The agency's code; may be left out where the installation has one agency.
+	Agency   *string `json:"agency,omitempty"`
+	UserName string  `json:"userName"`
+	Password string  `json:"password"`
 }
 
 // That the sign-in has ended.
@@ -844,6 +1033,12 @@ type SuspendTerminalInput struct {
 	Reason     string `json:"reason"`
 }
 
+// Who is suspended, and why.
+type SuspendUserInput struct {
+	UserID string `json:"userID"`
+	Reason string `json:"reason"`
+}
+
 // What a still is taken from.
 type TakeSnapshotInput struct {
 	SessionID string `json:"sessionID"`
@@ -866,6 +1061,16 @@ type TerminalPayload struct {
 // Every terminal as it stands now.
 type TerminalsEvent struct {
 	Terminals []*identity.Terminal `json:"terminals"`
+}
+
+// Which fingerprint is gone.
+type TickFingerprintTaskInput struct {
+	FingerprintTaskID string `json:"fingerprintTaskID"`
+}
+
+// How a screen is unlocked.
+type UnlockScreenInput struct {
+	Confirmation *ConfirmationInput `json:"confirmation"`
 }
 
 // What changes; what is left out stays.
@@ -926,6 +1131,11 @@ type UserConnection struct {
 type UserEdge struct {
 	Cursor string         `json:"cursor"`
 	Node   *identity.User `json:"node"`
+}
+
+// The person as they are now.
+type UserPayload struct {
+	User *identity.User `json:"user"`
 }
 
 // A page of viewings, newest first.

@@ -69,6 +69,9 @@ type App struct {
 	// there is no such exception.
 	demoTerminal string
 	strict       bool
+
+	// serverKey signs what travels with a page and comes back
+	serverKey interface{ MAC(data []byte) []byte }
 }
 
 // Option changes what New builds.
@@ -124,11 +127,12 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 		return nil, err
 	}
 	a.Journal = journal.New(a.DB, a.bus)
-	a.bearers = identity.NewBearers(key, clock)
+	a.serverKey, a.bearers = key, identity.NewBearers(key, clock)
 	if a.People, err = identity.New(a.DB, a.Journal); err != nil {
 		return nil, err
 	}
 	a.Cases = cases.New(a.DB, a.Journal, a.People, a.bearers, a.Keys)
+	a.People.OnLeaving(a.Cases.PassOn)
 	if o.channel == nil {
 		if o.channel, err = a.channel(); err != nil {
 			return nil, err
@@ -178,6 +182,11 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 		return nil, fmt.Errorf("open media port: %w", err)
 	}
 	a.Cases.Beside(a.afterCommit)
+	if passkeys, err := identity.NewPasskeys(a.URL(), a.serverKey); err != nil {
+		log.WarnContext(ctx, "nobody can sign in with a passkey: the public address has no name", "error", err)
+	} else {
+		a.People.UsePasskeys(passkeys)
+	}
 	a.People.OnCut(a.streams.leave)
 	a.Cases.OnOver(a.streams.over)
 	a.Cases.OnHeld(a.streams.held)

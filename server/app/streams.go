@@ -157,6 +157,9 @@ func (s *streams) recheck(ctx context.Context) error {
 	var failed error
 	for _, peer := range s.a.Live.Viewers() {
 		login, viewing, _ := strings.Cut(peer, "/")
+		if err := s.a.People.StayAwake(ctx, login); err != nil { // whoever watches is there
+			failed = errors.Join(failed, err)
+		}
 		actor, err := s.a.People.StillSignedIn(ctx, login)
 		if err == nil && !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
 			err = problem.New(problem.Unauthenticated)
@@ -164,7 +167,7 @@ func (s *streams) recheck(ctx context.Context) error {
 		if err == nil {
 			err = s.a.Evidence.KeepViewing(ctx, actor, viewing, identity.GrantLife)
 		}
-		if over(err) {
+		if over(err) || problem.Is(err, problem.ScreenLocked) {
 			s.a.Live.CutPeer(peer)
 			continue
 		}

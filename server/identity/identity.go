@@ -46,6 +46,9 @@ type Settings struct {
 	SessionMegabytes int   `json:"sessionMegabytes"`
 	SessionFiles     int   `json:"sessionFiles"`
 	StaffCodeHour    int   `json:"staffCodeHour"` // in Japan, when the officers' code changes (第4の4(1)ウ)
+	// Authenticators are the models (AAGUID) that new passkeys may be on; none
+	// means any whose passkeys stay on it.
+	Authenticators []string `json:"authenticators,omitempty"`
 }
 
 // The most that settings may allow.
@@ -77,10 +80,31 @@ type User struct {
 	DisplayName    string
 	Role           policy.Role
 	Status         UserStatus
-	PasswordHash   string // empty: no password was allowed (第8の1)
-	PasswordReason string
+	PasswordHash   string // empty: none was set
+	PasswordReason string // empty: no password was allowed (第8の1)
 	CreatedAt      time.Time
+	// StatusReason and StatusSince say why and since when the status is what it
+	// is, where it was changed.
+	StatusReason string
+	StatusSince  *time.Time
 }
+
+// mayUsePassword tells whether a password was allowed and set (第8の1).
+func (u *User) mayUsePassword() bool { return u.PasswordHash != "" && u.PasswordReason != "" }
+
+// HasPassword tells whether a password was allowed and set.
+func (u *User) HasPassword() bool { return u.mayUsePassword() }
+
+// Method is how somebody showed who they are.
+type Method string
+
+// The methods.
+const (
+	ByPassword  Method = "PASSWORD"
+	ByPasskey   Method = "PASSKEY"
+	ByEnrolment Method = "ENROLMENT"
+	BySealed    Method = "SEALED"
+)
 
 // Login is one sign-in at a console.
 type Login struct {
@@ -90,9 +114,14 @@ type Login struct {
 	// TerminalID is the terminal it is bound to; nil for one from before there were
 	// terminals, which is over.
 	TerminalID *string
+	Method     Method
 	CreatedAt  time.Time
 	SeenAt     time.Time
-	EndedAt    *time.Time
+	// ActiveAt is when the person last did something, LockedAt when they locked
+	// the screen by hand.
+	ActiveAt *time.Time
+	LockedAt *time.Time
+	EndedAt  *time.Time
 }
 
 // Bounds of a sign-in.
@@ -134,6 +163,11 @@ type Identity struct {
 	proofs  *proofs
 	policy  *policy.Policy
 	cut     func(logins []string)
+	codes   *Failures // enrolment codes of one address
+
+	passkeys *Passkeys
+	awake    awake
+	leaving  []func(tx *database.Tx, actor policy.Actor, leaver *User, heir string) error
 }
 
 // New opens the room.
@@ -152,6 +186,8 @@ func New(db *database.DB, j *journal.Journal) (*Identity, error) {
 		byUser: NewFailures(db.Clock, userFailures, failureWindow),
 		byAll:  NewFailures(db.Clock, allFailures, failureWindow),
 		byAddr: NewFailures(db.Clock, addressFailures, failureWindow),
+		codes:  NewFailures(db.Clock, addressFailures, failureWindow),
+		awake:  awake{watched: map[string]int{}, noted: map[string]time.Time{}},
 	}, nil
 }
 
@@ -298,47 +334,21 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	if err != nil {
 		return "", actor, err
 	}
-	address, account := Address(ctx), agencyCode+"/"+userName
+	account := agencyCode + "/" + userName
 	if u != nil {
 		account = u.ID // however the agency was named
 	}
 	hash := i.decoy // an unknown user costs the same
-	if u != nil && u.PasswordHash != "" {
+	if u != nil && u.mayUsePassword() {
 		hash = u.PasswordHash
 	}
-	here := account + " " + address // a guesser elsewhere must not keep the user out
-	waits := func() bool { return !i.byAddr.Allow(address) || !i.byUser.Allow(here) || !i.byAll.Allow(account) }
-	if waits() {
-		return "", actor, problem.New(problem.RateLimited)
-	}
-	select {
-	case i.hashing <- struct{}{}:
-	case <-time.After(hashWait):
-		return "", actor, problem.New(problem.Unavailable)
-	case <-ctx.Done():
-		return "", actor, ctx.Err()
-	}
-	if waits() { // the guesses before this one in the queue have failed meanwhile
-		<-i.hashing
-		return "", actor, problem.New(problem.RateLimited)
-	}
-	match, err := argon2id.ComparePasswordAndHash(password, hash)
-	failed := err == nil && (u == nil || u.PasswordHash == "" || !match)
-	if failed { // counted before the next in the queue begins
-		i.byAddr.Add(address)
-		i.byUser.Add(here)
-		i.byAll.Add(account)
-	}
-	<-i.hashing
+	match, err := i.guess(ctx, account, password, hash)
 	if err != nil {
-		return "", actor, fmt.Errorf("compare password: %w", err)
+		return "", actor, err
 	}
-	if failed {
+	if !match || u == nil || !u.mayUsePassword() {
 		if u != nil {
-			if err := i.journal.Refuse(ctx, journal.Entry{
-				Agency: u.AgencyID, Actor: policy.Actor{Kind: policy.Nobody}, Type: journal.SignInRefused,
-				Subject: journal.Subject{Kind: policy.Users, ID: u.ID},
-			}); err != nil {
+			if err := i.refuseSignIn(ctx, u, ByPassword); err != nil {
 				return "", actor, err
 			}
 		}
@@ -347,7 +357,48 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	if u.Status != Active {
 		return "", actor, problem.New(problem.Suspended)
 	}
-	return i.startLogin(ctx, u)
+	return i.startLogin(ctx, u, ByPassword, nil)
+}
+
+// refuseSignIn journals that somebody could not show to be this person.
+func (i *Identity) refuseSignIn(ctx context.Context, u *User, by Method) error {
+	return i.journal.Refuse(ctx, aboutUser(u.AgencyID, u.ID, policy.Actor{Kind: policy.Nobody}, journal.SignInRefused, map[string]any{"by": by}))
+}
+
+// guess compares a password with a hash, few at once. A wrong one counts against
+// the account and the address, which wait when there were too many; hash may be
+// the decoy, which nothing matches. RATE_LIMITED, UNAVAILABLE.
+func (i *Identity) guess(ctx context.Context, account, password, hash string) (match bool, err error) {
+	if len(password) > maxPassword {
+		return false, nil
+	}
+	address := Address(ctx)
+	here := account + " " + address // a guesser elsewhere must not keep the user out
+	waits := func() bool { return !i.byAddr.Allow(address) || !i.byUser.Allow(here) || !i.byAll.Allow(account) }
+	if waits() {
+		return false, problem.New(problem.RateLimited)
+	}
+	select {
+	case i.hashing <- struct{}{}:
+	case <-time.After(hashWait):
+		return false, problem.New(problem.Unavailable)
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	defer func() { <-i.hashing }()
+	if waits() { // the guesses before this one in the queue have failed meanwhile
+		return false, problem.New(problem.RateLimited)
+	}
+	match, err = argon2id.ComparePasswordAndHash(password, hash)
+	if err != nil {
+		return false, fmt.Errorf("compare password: %w", err)
+	}
+	if !match { // counted before the next in the queue begins
+		i.byAddr.Add(address)
+		i.byUser.Add(here)
+		i.byAll.Add(account)
+	}
+	return match, nil
 }
 
 func (i *Identity) findUser(ctx context.Context, agencyCode, userName string) (*User, error) {
@@ -368,10 +419,10 @@ func (i *Identity) findUser(ctx context.Context, agencyCode, userName string) (*
 	return &found[0], nil
 }
 
-// startLogin binds a sign-in to the terminal that the request proved.
-// TERMINAL_UNKNOWN without one, TERMINAL_NOT_YOURS where somebody of that role
-// must not operate it (第5の2).
-func (i *Identity) startLogin(ctx context.Context, u *User) (string, policy.Actor, error) {
+// startLogin binds a sign-in to the terminal that the request proved; also runs
+// in its transaction. TERMINAL_UNKNOWN without a terminal, TERMINAL_NOT_YOURS
+// where somebody of that role must not operate it (第5の2).
+func (i *Identity) startLogin(ctx context.Context, u *User, by Method, also func(tx *database.Tx, self policy.Actor) error) (string, policy.Actor, error) {
 	terminal := TerminalOf(ctx)
 	if terminal == nil {
 		return "", policy.Actor{}, problem.New(problem.TerminalUnknown)
@@ -381,7 +432,8 @@ func (i *Identity) startLogin(ctx context.Context, u *User) (string, policy.Acto
 		return "", policy.Actor{}, err
 	}
 	token := NewToken()
-	l := Login{ID: NewID(), UserID: u.ID, TerminalID: &terminal.ID, TokenHash: HashToken(token), CreatedAt: i.db.Now(), SeenAt: i.db.Now()}
+	now := i.db.Now()
+	l := Login{ID: NewID(), UserID: u.ID, TerminalID: &terminal.ID, TokenHash: HashToken(token), Method: by, CreatedAt: now, SeenAt: now, ActiveAt: &now}
 	actor := policy.Actor{
 		Kind: policy.User, ID: u.ID, Agency: u.AgencyID, Role: u.Role, Login: l.ID,
 		Terminal: terminal.ID, Desk: terminal.Kind, Grant: grant,
@@ -390,16 +442,29 @@ func (i *Identity) startLogin(ctx context.Context, u *User) (string, policy.Acto
 		return "", policy.Actor{}, problem.New(problem.TerminalNotYours)
 	}
 	err = i.db.InTx(ctx, func(tx *database.Tx) error {
+		var still User // a suspension that came first wins
+		if err := tx.Lock().Take(&still, "id = ?", u.ID).Error; err != nil {
+			return fmt.Errorf("sign in: %w", err)
+		}
+		if still.Status != Active {
+			return problem.New(problem.Suspended)
+		}
 		if err := tx.Create(&l).Error; err != nil {
 			return fmt.Errorf("sign in: %w", err)
 		}
-		i.journal.Append(tx, journal.Entry{
-			Agency: u.AgencyID, Actor: actor, Type: journal.SignedIn, Subject: journal.Subject{Kind: policy.Users, ID: u.ID},
-			Payload: map[string]any{"terminal": terminal.ID},
-		})
+		if also != nil {
+			if err := also(tx, actor); err != nil {
+				return err
+			}
+		}
+		i.journal.Append(tx, aboutUser(u.AgencyID, u.ID, actor, journal.SignedIn, map[string]any{"terminal": terminal.ID, "by": by}))
 		return nil
 	})
-	return token, actor, err
+	if err != nil {
+		return "", policy.Actor{}, err
+	}
+	i.awake.due(l.ID, now) // written already
+	return token, actor, nil
 }
 
 // mayOperate tells whether the actor may operate a terminal of that agency:
@@ -421,9 +486,11 @@ func (i *Identity) SignOut(ctx context.Context, actor policy.Actor) error {
 }
 
 // Recognise finds who holds a console's token, as the database says now, on the
-// terminal that the request proved. UNAUTHENTICATED for a token that is unknown,
-// ended, too old, or whose user was suspended or removed; TERMINAL_UNKNOWN
-// without a terminal, TERMINAL_DIFFERS on another than where it was given.
+// terminal that the request proved. While the screen is locked they count as
+// LOCKED, who may only unlock it or sign out. UNAUTHENTICATED for a token that is
+// unknown, ended, too old, or whose user was suspended or removed;
+// TERMINAL_UNKNOWN without a terminal, TERMINAL_DIFFERS on another than where it
+// was given.
 func (i *Identity) Recognise(ctx context.Context, token string) (policy.Actor, error) {
 	terminal := TerminalOf(ctx)
 	if terminal == nil {
@@ -444,16 +511,21 @@ func (i *Identity) Recognise(ctx context.Context, token string) (policy.Actor, e
 }
 
 // StillSignedIn tells whether a login that was recognised before still holds,
-// and its terminal too.
+// and its terminal too, and whether its screen is open. SCREEN_LOCKED.
 func (i *Identity) StillSignedIn(ctx context.Context, login string) (policy.Actor, error) {
-	return i.recognise(ctx, "logins.id = ?", login)
+	actor, err := i.recognise(ctx, "logins.id = ?", login)
+	if err == nil && actor.Role == policy.LockedRole {
+		return actor, problem.New(problem.ScreenLocked)
+	}
+	return actor, err
 }
 
 func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy.Actor, error) {
 	var found []struct {
 		LoginID, UserID, AgencyID string
 		Role                      policy.Role
-		SeenAt                    time.Time
+		CreatedAt, SeenAt         time.Time
+		ActiveAt, LockedAt        *time.Time
 		EndedAt                   *time.Time
 		TerminalID, TerminalHome  string
 		Desk                      policy.Desk
@@ -463,7 +535,7 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 	}
 	now := i.db.Now()
 	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").Joins("JOIN terminals ON terminals.id = logins.terminal_id").
-		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.seen_at, logins.ended_at, "+
+		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.created_at, logins.seen_at, logins.active_at, logins.locked_at, logins.ended_at, "+
 			"terminals.id AS terminal_id, terminals.agency_id AS terminal_home, terminals.kind AS desk, terminals.state, terminals.shared, "+
 			"(SELECT count(*) FROM receptions WHERE receptions.user_id = users.id AND receptions.ended_at IS NULL AND receptions.until_at > ?) AS receptions", now).
 		Where(where, arg).Where("logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
@@ -490,7 +562,17 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 			return policy.Actor{}, fmt.Errorf("mark login seen: %w", err)
 		}
 	}
-	return actor, nil
+	active := f.CreatedAt
+	if f.ActiveAt != nil {
+		active = *f.ActiveAt
+	}
+	locked := f.LockedAt != nil
+	if !locked && i.awake.watching(f.LoginID) {
+		err = i.StayAwake(ctx, f.LoginID)
+	} else if locked = locked || now.Sub(active) >= IdleLimit; locked {
+		actor.Role, actor.Grant = policy.LockedRole, ""
+	}
+	return actor, err
 }
 
 // Users reads users of an agency by id.

@@ -91,6 +91,29 @@ const (
 	CallerCodeReminded Type = "CALLER_CODE_REMINDED"
 	DeliveryDelivered  Type = "DELIVERY_DELIVERED"
 	SendsAllowed       Type = "SENDS_ALLOWED"
+	// identity: people and what they sign in with
+	PasskeyRegistered     Type = "PASSKEY_REGISTERED"
+	PasskeyRemoved        Type = "PASSKEY_REMOVED"
+	PasskeyRefused        Type = "PASSKEY_REFUSED"
+	UserChanged           Type = "USER_CHANGED"
+	RoleChanged           Type = "ROLE_CHANGED"
+	UserSuspended         Type = "USER_SUSPENDED"
+	UserReinstated        Type = "USER_REINSTATED"
+	UserRemoved           Type = "USER_REMOVED"
+	EnrolmentIssued       Type = "ENROLMENT_ISSUED"
+	EnrolmentRefused      Type = "ENROLMENT_REFUSED"
+	Enrolled              Type = "ENROLLED"
+	PasswordAllowed       Type = "PASSWORD_ALLOWED"
+	PasswordWithdrawn     Type = "PASSWORD_WITHDRAWN"
+	PasswordSealed        Type = "PASSWORD_SEALED"
+	SealedPasswordOpened  Type = "SEALED_PASSWORD_OPENED"
+	FingerprintTaskOpened Type = "FINGERPRINT_TASK_OPENED"
+	FingerprintTaskDone   Type = "FINGERPRINT_TASK_DONE"
+	Confirmed             Type = "CONFIRMED"
+	ScreenLocked          Type = "SCREEN_LOCKED"
+	ScreenUnlocked        Type = "SCREEN_UNLOCKED"
+	SessionPassedOn       Type = "SESSION_PASSED_ON"
+	NumberRevealed        Type = "NUMBER_REVEALED"
 )
 
 // The types around terminals and reception, of identity.
@@ -155,4 +178,6 @@ var Types = []Type{
 	StaffPhoneResumed, StaffPhoneWiped, StaffRulesAccepted, StaffLinkSuspended, StaffLinkRestored, StaffLinkRevoked, StaffLinkExpired,
 	StaffLinkRefused, StaffCodeRotated, StaffCodeRefused, StaffAssigned, StaffSessionStarted, StaffSessionTaken, StaffSessionCut,
 	UsageReported, UsageChased, UsageAcknowledged, LeakReported, LeakForwarded, LeakEscalated, LeakClosed,
+	PasskeyRegistered, PasskeyRemoved, PasskeyRefused, UserChanged, RoleChanged, UserSuspended, UserReinstated, UserRemoved, EnrolmentIssued, EnrolmentRefused, Enrolled,
+	PasswordAllowed, PasswordWithdrawn, PasswordSealed, SealedPasswordOpened, FingerprintTaskOpened, FingerprintTaskDone, Confirmed, ScreenLocked, ScreenUnlocked, SessionPassedOn, NumberRevealed,
 }

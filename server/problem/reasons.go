@@ -63,6 +63,17 @@ const (
 
 	ReportStopped    Reason = "REPORT_STOPPED"
 	DestinationFixed Reason = "DESTINATION_FIXED"
+	// signing in
+	ScreenLocked        Reason = "SCREEN_LOCKED"
+	PasskeyRefused      Reason = "PASSKEY_REFUSED"
+	PasskeySynced       Reason = "PASSKEY_SYNCED"
+	PasskeyNotListed    Reason = "PASSKEY_NOT_LISTED"
+	EnrolmentRefused    Reason = "ENROLMENT_REFUSED"
+	PasswordTooShort    Reason = "PASSWORD_TOO_SHORT"
+	PasswordNotAllowed  Reason = "PASSWORD_NOT_ALLOWED"
+	ConfirmationMissing Reason = "CONFIRMATION_MISSING"
+	ConfirmationRefused Reason = "CONFIRMATION_REFUSED"
+	UserRemoved         Reason = "USER_REMOVED"
 )
 
 // The reasons around terminals.
@@ -170,4 +181,14 @@ var table = map[Reason]row{
 	StaffLinkSuspended:   {Denied, 0, "この職員用URLは停止されています。運用管理者に連絡してください。", "This staff link is suspended. Ask the supervisor."},
 	StaffLinkRevoked:     {Denied, 0, "この職員用URLは破棄されました。この電話機からは使えません。", "This staff link was revoked. It cannot be used from this phone."},
 	AlreadyTaken:         {Conflicting, 0, "ほかの受理担当者がすでに受理しました。", "A colleague has already taken it."},
+	ScreenLocked:         {Denied, 0, "画面がロックされています。指紋かパスワードで解除してください。", "The screen is locked. Unlock it with your fingerprint or password."},
+	PasskeyRefused:       {Denied, 0, "パスキー（指紋）を確認できませんでした。もう一度触れてください。", "The passkey could not be confirmed. Touch it again."},
+	PasskeySynced:        {Invalid, 0, "ほかの機器と同期されるパスキーは使えません。この端末の指紋センサーか、セキュリティキーを使ってください。", "A passkey that is synced to other devices cannot be used. Use this terminal's fingerprint reader or a security key."},
+	PasskeyNotListed:     {Invalid, 0, "この認証器は、使ってよいものの一覧にありません。運用管理責任者に確かめてください。", "This authenticator is not on the list of permitted ones. Ask the manager."},
+	EnrolmentRefused:     {Denied, 0, "利用者IDか登録コードが違うか、期限が切れています。運用管理責任者に新しいコードを頼んでください。", "The user ID or the enrolment code is wrong, or the code has expired. Ask the manager for a new one."},
+	PasswordTooShort:     {Invalid, 0, "パスワードは12文字以上にしてください。", "A password needs at least 12 characters."},
+	PasswordNotAllowed:   {Denied, 0, "この利用者には、パスワードの使用が許可されていません。", "This person is not permitted to use a password."},
+	ConfirmationMissing:  {Denied, 0, "この操作には、指紋（許可されている人はパスワード）での確認が必要です。", "This needs to be confirmed with your passkey, or with the password where it is allowed."},
+	ConfirmationRefused:  {Denied, 0, "確認できませんでした。この操作のために、もう一度確認してください。", "The confirmation was not accepted. Confirm again, for this very act."},
+	UserRemoved:          {Conflicting, 0, "この利用者は抹消されています。必要なら、新しく登録してください。", "This person was removed. Register them anew if needed."},
 }
