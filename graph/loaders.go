@@ -9,6 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"genba/server/cases"
+	"genba/server/evidence"
 	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
@@ -85,6 +86,7 @@ type loaders struct {
 	enrolmentOf   *cohort[*identity.Enrolment]
 	sealedOf      *cohort[*identity.SealedPassword]
 	lastSeen      *cohort[*time.Time]
+	exportFilesOf *cohort[[]*evidence.ExportFile]
 	// cursor is the place from which the answer's rows were read.
 	cursor atomic.Pointer[journal.Cursor]
 }
@@ -153,6 +155,9 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		}),
 		lastSeen: newCohort(func(ctx context.Context, ids []string) (map[string]*time.Time, error) {
 			return r.People.LastSeen(ctx, agency, ids)
+		}),
+		exportFilesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*evidence.ExportFile, error) {
+			return r.Evidence.ExportFiles(ctx, ids)
 		}),
 	}))
 }

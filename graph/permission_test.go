@@ -297,6 +297,8 @@ func slots(f *ast.FieldDefinition) (paths []string) {
 
 // things are the ids of one of everything in an agency.
 type things struct {
+	export, deputy string
+
 	caseID, session, phone, media, user, viewing, task, terminal, grant string
 	caller                                                              *visitor
 	staff
@@ -327,6 +329,8 @@ func (h *house) furnish(a *agency) things {
 	keys, err := h.people.CredentialsOf(h.ctx(), a.ID, []string{is.person})
 	require.NoError(h.t, err)
 	is.credential = keys[is.person][0].ID
+	is.export = h.requestExport(d, is.caseID, is.media, d.actor.ID)
+	is.deputy = h.appoint(h.who(a, policy.Manager), h.who(a, policy.Supervisor).actor.ID)
 	return is
 }
 
@@ -358,6 +362,7 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 
 func (is things) ids() map[string]string {
 	return map[string]string{
+		"export": is.export, "deputy": is.deputy,
 		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
 		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
 		"terminal": is.terminal, "grant": is.grant,
@@ -383,6 +388,14 @@ func (is things) fitting(field, slot string) string {
 		return is.usage
 	case name == "taskID":
 		return is.task
+	case name == "exportID", name == "id" && field == "exportRequest":
+		return is.export
+	case name == "writingID", name == "deputyID":
+		return is.deputy
+	case name == "mediaFileIDs":
+		return is.media
+	case name == "permittedID":
+		return is.user
 	case name == "phoneID":
 		return is.phone
 	case name == "mediaFileID", name == "sourceID", name == "resume", name == "id" && field == "mediaFile":
@@ -534,6 +547,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.terminals()
 				y.officers(v)
 				y.office(v)
+				y.exports(v)
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

@@ -97,11 +97,18 @@ const (
 	Reception   Object = "RECEPTION"
 )
 
+// The objects of exports.
+const (
+	Export Object = "EXPORT" // 第6の5
+	Deputy Object = "DEPUTY" // 職務代行者
+)
+
 // Objects lists every object, for tests.
 var Objects = []Object{
 	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
 	Terminal, OwnTerminal, Reception,
 	Staff, StaffCode, UsageReport, LeakReport, OwnPhone, Login,
+	Export, Deputy,
 }
 
 // Action is what may be done to an object.
@@ -133,10 +140,17 @@ const (
 	Operate Action = "OPERATE"
 )
 
+// The actions on exports.
+const (
+	Approve Action = "APPROVE"
+	Write   Action = "WRITE"
+)
+
 // Actions lists every action, for tests.
 var Actions = []Action{
 	Read, Open, Update, Request, Send, Watch, Revoke, Admit, End, Answer, Snapshot, Audit, Manage, Upload, Publish, Purge,
 	Suspend, Operate,
+	Approve, Write,
 }
 
 // Roles lists every role of the table, for tests.

@@ -45,6 +45,7 @@ var deskRights = map[policy.Role]string{
 var bound = map[string][]policy.Desk{
 	"SESSION.WATCH":   {policy.Tablet, policy.Notebook},
 	"STATISTICS.READ": {policy.Notebook},
+	"EXPORT.WRITE":    {policy.Notebook},
 }
 
 func init() { // signing in, and staying so (第7, 第8)
@@ -54,6 +55,13 @@ func init() { // signing in, and staying so (第7, 第8)
 	rights[policy.LockedRole] = "ME.READ LOGIN.OPEN"
 }
 
+// exports is who may do what to exports and deputies (第6の5).
+var exports = map[policy.Role]string{
+	policy.Manager:    "EXPORT.READ EXPORT.APPROVE EXPORT.UPDATE DEPUTY.READ DEPUTY.MANAGE",
+	policy.Supervisor: "EXPORT.READ EXPORT.REQUEST EXPORT.APPROVE EXPORT.WRITE EXPORT.UPDATE DEPUTY.READ",
+	policy.Dispatcher: "EXPORT.READ EXPORT.REQUEST EXPORT.WRITE EXPORT.UPDATE",
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 
@@ -61,7 +69,7 @@ func TestEveryRoleObjectAndAction(t *testing.T) {
 	p, err := policy.New()
 	require.NoError(t, err)
 	for _, role := range policy.Roles {
-		granted := " " + rights[role] + " " + deskRights[role] + " "
+		granted := " " + rights[role] + " " + deskRights[role] + " " + exports[role] + " "
 		for _, o := range policy.Objects {
 			for _, act := range policy.Actions {
 				right := string(o) + "." + string(act)

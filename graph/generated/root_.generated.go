@@ -32,6 +32,9 @@ type ResolverRoot interface {
 	Case() CaseResolver
 	Consent() ConsentResolver
 	ContactTask() ContactTaskResolver
+	Deputy() DeputyResolver
+	ExportFile() ExportFileResolver
+	ExportRequest() ExportRequestResolver
 	FingerprintTask() FingerprintTaskResolver
 	JournalEntry() JournalEntryResolver
 	LeakReport() LeakReportResolver
@@ -77,6 +80,16 @@ type ComplexityRoot struct {
 		DisplayName     func(childComplexity int) int
 		Passkey         func(childComplexity int) int
 		PasswordAllowed func(childComplexity int) int
+	}
+
+	BeginExportPayload struct {
+		ExpiresAt     func(childComplexity int) int
+		ExportRequest func(childComplexity int) int
+		FileName      func(childComplexity int) int
+		Grant         func(childComplexity int) int
+		Passphrase    func(childComplexity int) int
+		URL           func(childComplexity int) int
+		WritingID     func(childComplexity int) int
 	}
 
 	CallerCode struct {
@@ -139,6 +152,16 @@ type ComplexityRoot struct {
 
 	CasePayload struct {
 		Case func(childComplexity int) int
+	}
+
+	Checkpoint struct {
+		At          func(childComplexity int) int
+		Entries     func(childComplexity int) int
+		Fingerprint func(childComplexity int) int
+		Hash        func(childComplexity int) int
+		PublicKey   func(childComplexity int) int
+		Signature   func(childComplexity int) int
+		Text        func(childComplexity int) int
 	}
 
 	Checks struct {
@@ -205,6 +228,33 @@ type ComplexityRoot struct {
 		Status      func(childComplexity int) int
 	}
 
+	Deputy struct {
+		Active      func(childComplexity int) int
+		AppointedAt func(childComplexity int) int
+		AppointedBy func(childComplexity int) int
+		EndedAt     func(childComplexity int) int
+		From        func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Reason      func(childComplexity int) int
+		Until       func(childComplexity int) int
+		User        func(childComplexity int) int
+	}
+
+	DeputyConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	DeputyEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	DeputyPayload struct {
+		Deputy func(childComplexity int) int
+	}
+
 	DonePayload struct {
 		Done func(childComplexity int) int
 	}
@@ -232,6 +282,66 @@ type ComplexityRoot struct {
 
 	EnterCodePayload struct {
 		Pass func(childComplexity int) int
+	}
+
+	ExportFile struct {
+		AcquiredAt  func(childComplexity int) int
+		DueAt       func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		MediaFileID func(childComplexity int) int
+		PurgedAt    func(childComplexity int) int
+		Sha256      func(childComplexity int) int
+		Size        func(childComplexity int) int
+	}
+
+	ExportRequest struct {
+		Alarm         func(childComplexity int) int
+		ArchiveSha256 func(childComplexity int) int
+		ArchiveSize   func(childComplexity int) int
+		CaseID        func(childComplexity int) int
+		CaseNumber    func(childComplexity int) int
+		ClosedAt      func(childComplexity int) int
+		ClosedBy      func(childComplexity int) int
+		ClosingNote   func(childComplexity int) int
+		DecidedAs     func(childComplexity int) int
+		DecidedAt     func(childComplexity int) int
+		DecidedBy     func(childComplexity int) int
+		Description   func(childComplexity int) int
+		Document      func(childComplexity int) int
+		Files         func(childComplexity int) int
+		FirstDueAt    func(childComplexity int) int
+		Ground        func(childComplexity int) int
+		ID            func(childComplexity int) int
+		Incident      func(childComplexity int) int
+		Law           func(childComplexity int) int
+		MayDecide     func(childComplexity int) int
+		MayWrite      func(childComplexity int) int
+		Medium        func(childComplexity int) int
+		Overdue       func(childComplexity int) int
+		Permitted     func(childComplexity int) int
+		ReceiptedAt   func(childComplexity int) int
+		Receiver      func(childComplexity int) int
+		Refusal       func(childComplexity int) int
+		RequestedAt   func(childComplexity int) int
+		RequestedBy   func(childComplexity int) int
+		ReturnBy      func(childComplexity int) int
+		State         func(childComplexity int) int
+		WrittenAt     func(childComplexity int) int
+	}
+
+	ExportRequestConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ExportRequestEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ExportRequestPayload struct {
+		ExportRequest func(childComplexity int) int
 	}
 
 	FingerprintTask struct {
@@ -405,10 +515,12 @@ type ComplexityRoot struct {
 		AdmitPhone             func(childComplexity int, input model.AdmitPhoneInput) int
 		AllowPassword          func(childComplexity int, input model.AllowPasswordInput) int
 		AllowSends             func(childComplexity int, input model.AllowSendsInput) int
+		AppointDeputy          func(childComplexity int, input model.AppointDeputyInput) int
 		AskMode                func(childComplexity int, input model.AskModeInput) int
 		AssignStaff            func(childComplexity int, input model.AssignStaffInput) int
 		BeginConfirmation      func(childComplexity int, input model.BeginConfirmationInput) int
 		BeginEnrolment         func(childComplexity int, input model.BeginEnrolmentInput) int
+		BeginExport            func(childComplexity int, input model.BeginExportInput) int
 		BeginOwnPasskey        func(childComplexity int) int
 		BeginSignIn            func(childComplexity int) int
 		BeginUnlock            func(childComplexity int) int
@@ -417,9 +529,12 @@ type ComplexityRoot struct {
 		ChangeDestination      func(childComplexity int, input model.ChangeDestinationInput) int
 		ChangeRole             func(childComplexity int, input model.ChangeRoleInput) int
 		CloseContactTask       func(childComplexity int, input model.CloseContactTaskInput) int
+		CloseExport            func(childComplexity int, input model.CloseExportInput) int
 		ConfirmClock           func(childComplexity int) int
 		ConfirmSend            func(childComplexity int, input model.ConfirmSendInput) int
+		DecideExport           func(childComplexity int, input model.DecideExportInput) int
 		DismissLeakReport      func(childComplexity int, input model.DismissLeakReportInput) int
+		EndDeputy              func(childComplexity int, input model.EndDeputyInput) int
 		EndOwnSession          func(childComplexity int) int
 		EndReception           func(childComplexity int, input model.EndReceptionInput) int
 		EndSession             func(childComplexity int, input model.EndSessionInput) int
@@ -428,6 +543,7 @@ type ComplexityRoot struct {
 		FileLeakReport         func(childComplexity int, input model.FileLeakReportInput) int
 		FileUsageReport        func(childComplexity int, input model.FileUsageReportInput) int
 		FinishEnrolment        func(childComplexity int, input model.FinishEnrolmentInput) int
+		FinishExport           func(childComplexity int, input model.FinishExportInput) int
 		FinishSignIn           func(childComplexity int, input model.FinishSignInInput) int
 		ForwardLeakReport      func(childComplexity int, input model.ForwardLeakReportInput) int
 		GrantReception         func(childComplexity int, input model.GrantReceptionInput) int
@@ -443,6 +559,7 @@ type ComplexityRoot struct {
 		OpenMedia              func(childComplexity int, input model.OpenMediaInput) int
 		PlaceTerminal          func(childComplexity int, input model.PlaceTerminalInput) int
 		Publish                func(childComplexity int) int
+		ReceiptExport          func(childComplexity int, input model.ReceiptExportInput) int
 		RegisterStaffMember    func(childComplexity int, input model.RegisterStaffMemberInput) int
 		RegisterStaffPhone     func(childComplexity int, input model.RegisterStaffPhoneInput) int
 		RegisterUser           func(childComplexity int, input model.RegisterUserInput) int
@@ -464,6 +581,7 @@ type ComplexityRoot struct {
 		ReportTerminal         func(childComplexity int, input model.ReportTerminalInput) int
 		ReportTrouble          func(childComplexity int, input model.ReportTroubleInput) int
 		ReportUsage            func(childComplexity int, input model.ReportUsageInput) int
+		RequestExport          func(childComplexity int, input model.RequestExportInput) int
 		RequestVideo           func(childComplexity int, input model.RequestVideoInput) int
 		Resume                 func(childComplexity int, input model.ResumeInput) int
 		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
@@ -617,6 +735,10 @@ type ComplexityRoot struct {
 		CallerCode        func(childComplexity int) int
 		Case              func(childComplexity int, id string) int
 		Cases             func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
+		Checkpoint        func(childComplexity int) int
+		Deputies          func(childComplexity int, first *int, after *string) int
+		ExportRequest     func(childComplexity int, id string) int
+		ExportRequests    func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
 		FingerprintTasks  func(childComplexity int) int
 		Journal           func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
 		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
@@ -1201,6 +1323,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BeginEnrolmentPayload.PasswordAllowed(childComplexity), true
 
+	case "BeginExportPayload.expiresAt":
+		if e.ComplexityRoot.BeginExportPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.ExpiresAt(childComplexity), true
+	case "BeginExportPayload.exportRequest":
+		if e.ComplexityRoot.BeginExportPayload.ExportRequest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.ExportRequest(childComplexity), true
+	case "BeginExportPayload.fileName":
+		if e.ComplexityRoot.BeginExportPayload.FileName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.FileName(childComplexity), true
+	case "BeginExportPayload.grant":
+		if e.ComplexityRoot.BeginExportPayload.Grant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.Grant(childComplexity), true
+	case "BeginExportPayload.passphrase":
+		if e.ComplexityRoot.BeginExportPayload.Passphrase == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.Passphrase(childComplexity), true
+	case "BeginExportPayload.url":
+		if e.ComplexityRoot.BeginExportPayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.URL(childComplexity), true
+	case "BeginExportPayload.writingID":
+		if e.ComplexityRoot.BeginExportPayload.WritingID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BeginExportPayload.WritingID(childComplexity), true
+
 	case "CallerCode.applied":
 		if e.ComplexityRoot.CallerCode.Applied == nil {
 			break
@@ -1446,6 +1611,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CasePayload.Case(childComplexity), true
+
+	case "Checkpoint.at":
+		if e.ComplexityRoot.Checkpoint.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.At(childComplexity), true
+	case "Checkpoint.entries":
+		if e.ComplexityRoot.Checkpoint.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.Entries(childComplexity), true
+	case "Checkpoint.fingerprint":
+		if e.ComplexityRoot.Checkpoint.Fingerprint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.Fingerprint(childComplexity), true
+	case "Checkpoint.hash":
+		if e.ComplexityRoot.Checkpoint.Hash == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.Hash(childComplexity), true
+	case "Checkpoint.publicKey":
+		if e.ComplexityRoot.Checkpoint.PublicKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.PublicKey(childComplexity), true
+	case "Checkpoint.signature":
+		if e.ComplexityRoot.Checkpoint.Signature == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.Signature(childComplexity), true
+	case "Checkpoint.text":
+		if e.ComplexityRoot.Checkpoint.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Checkpoint.Text(childComplexity), true
 
 	case "Checks.cameraPhone":
 		if e.ComplexityRoot.Checks.CameraPhone == nil {
@@ -1695,6 +1903,100 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Delivery.Status(childComplexity), true
 
+	case "Deputy.active":
+		if e.ComplexityRoot.Deputy.Active == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.Active(childComplexity), true
+	case "Deputy.appointedAt":
+		if e.ComplexityRoot.Deputy.AppointedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.AppointedAt(childComplexity), true
+	case "Deputy.appointedBy":
+		if e.ComplexityRoot.Deputy.AppointedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.AppointedBy(childComplexity), true
+	case "Deputy.endedAt":
+		if e.ComplexityRoot.Deputy.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.EndedAt(childComplexity), true
+	case "Deputy.from":
+		if e.ComplexityRoot.Deputy.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.From(childComplexity), true
+	case "Deputy.id":
+		if e.ComplexityRoot.Deputy.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.ID(childComplexity), true
+	case "Deputy.reason":
+		if e.ComplexityRoot.Deputy.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.Reason(childComplexity), true
+	case "Deputy.until":
+		if e.ComplexityRoot.Deputy.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.Until(childComplexity), true
+	case "Deputy.user":
+		if e.ComplexityRoot.Deputy.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Deputy.User(childComplexity), true
+
+	case "DeputyConnection.edges":
+		if e.ComplexityRoot.DeputyConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyConnection.Edges(childComplexity), true
+	case "DeputyConnection.nodes":
+		if e.ComplexityRoot.DeputyConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyConnection.Nodes(childComplexity), true
+	case "DeputyConnection.pageInfo":
+		if e.ComplexityRoot.DeputyConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyConnection.PageInfo(childComplexity), true
+
+	case "DeputyEdge.cursor":
+		if e.ComplexityRoot.DeputyEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyEdge.Cursor(childComplexity), true
+	case "DeputyEdge.node":
+		if e.ComplexityRoot.DeputyEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyEdge.Node(childComplexity), true
+
+	case "DeputyPayload.deputy":
+		if e.ComplexityRoot.DeputyPayload.Deputy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeputyPayload.Deputy(childComplexity), true
+
 	case "DonePayload.done":
 		if e.ComplexityRoot.DonePayload.Done == nil {
 			break
@@ -1766,6 +2068,281 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EnterCodePayload.Pass(childComplexity), true
+
+	case "ExportFile.acquiredAt":
+		if e.ComplexityRoot.ExportFile.AcquiredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.AcquiredAt(childComplexity), true
+	case "ExportFile.dueAt":
+		if e.ComplexityRoot.ExportFile.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.DueAt(childComplexity), true
+	case "ExportFile.kind":
+		if e.ComplexityRoot.ExportFile.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.Kind(childComplexity), true
+	case "ExportFile.mediaFileID":
+		if e.ComplexityRoot.ExportFile.MediaFileID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.MediaFileID(childComplexity), true
+	case "ExportFile.purgedAt":
+		if e.ComplexityRoot.ExportFile.PurgedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.PurgedAt(childComplexity), true
+	case "ExportFile.sha256":
+		if e.ComplexityRoot.ExportFile.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.Sha256(childComplexity), true
+	case "ExportFile.size":
+		if e.ComplexityRoot.ExportFile.Size == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportFile.Size(childComplexity), true
+
+	case "ExportRequest.alarm":
+		if e.ComplexityRoot.ExportRequest.Alarm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Alarm(childComplexity), true
+	case "ExportRequest.archiveSHA256":
+		if e.ComplexityRoot.ExportRequest.ArchiveSha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ArchiveSha256(childComplexity), true
+	case "ExportRequest.archiveSize":
+		if e.ComplexityRoot.ExportRequest.ArchiveSize == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ArchiveSize(childComplexity), true
+	case "ExportRequest.caseID":
+		if e.ComplexityRoot.ExportRequest.CaseID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.CaseID(childComplexity), true
+	case "ExportRequest.caseNumber":
+		if e.ComplexityRoot.ExportRequest.CaseNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.CaseNumber(childComplexity), true
+	case "ExportRequest.closedAt":
+		if e.ComplexityRoot.ExportRequest.ClosedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ClosedAt(childComplexity), true
+	case "ExportRequest.closedBy":
+		if e.ComplexityRoot.ExportRequest.ClosedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ClosedBy(childComplexity), true
+	case "ExportRequest.closingNote":
+		if e.ComplexityRoot.ExportRequest.ClosingNote == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ClosingNote(childComplexity), true
+	case "ExportRequest.decidedAs":
+		if e.ComplexityRoot.ExportRequest.DecidedAs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.DecidedAs(childComplexity), true
+	case "ExportRequest.decidedAt":
+		if e.ComplexityRoot.ExportRequest.DecidedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.DecidedAt(childComplexity), true
+	case "ExportRequest.decidedBy":
+		if e.ComplexityRoot.ExportRequest.DecidedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.DecidedBy(childComplexity), true
+	case "ExportRequest.description":
+		if e.ComplexityRoot.ExportRequest.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Description(childComplexity), true
+	case "ExportRequest.document":
+		if e.ComplexityRoot.ExportRequest.Document == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Document(childComplexity), true
+	case "ExportRequest.files":
+		if e.ComplexityRoot.ExportRequest.Files == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Files(childComplexity), true
+	case "ExportRequest.firstDueAt":
+		if e.ComplexityRoot.ExportRequest.FirstDueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.FirstDueAt(childComplexity), true
+	case "ExportRequest.ground":
+		if e.ComplexityRoot.ExportRequest.Ground == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Ground(childComplexity), true
+	case "ExportRequest.id":
+		if e.ComplexityRoot.ExportRequest.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ID(childComplexity), true
+	case "ExportRequest.incident":
+		if e.ComplexityRoot.ExportRequest.Incident == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Incident(childComplexity), true
+	case "ExportRequest.law":
+		if e.ComplexityRoot.ExportRequest.Law == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Law(childComplexity), true
+	case "ExportRequest.mayDecide":
+		if e.ComplexityRoot.ExportRequest.MayDecide == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.MayDecide(childComplexity), true
+	case "ExportRequest.mayWrite":
+		if e.ComplexityRoot.ExportRequest.MayWrite == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.MayWrite(childComplexity), true
+	case "ExportRequest.medium":
+		if e.ComplexityRoot.ExportRequest.Medium == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Medium(childComplexity), true
+	case "ExportRequest.overdue":
+		if e.ComplexityRoot.ExportRequest.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Overdue(childComplexity), true
+	case "ExportRequest.permitted":
+		if e.ComplexityRoot.ExportRequest.Permitted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Permitted(childComplexity), true
+	case "ExportRequest.receiptedAt":
+		if e.ComplexityRoot.ExportRequest.ReceiptedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ReceiptedAt(childComplexity), true
+	case "ExportRequest.receiver":
+		if e.ComplexityRoot.ExportRequest.Receiver == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Receiver(childComplexity), true
+	case "ExportRequest.refusal":
+		if e.ComplexityRoot.ExportRequest.Refusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.Refusal(childComplexity), true
+	case "ExportRequest.requestedAt":
+		if e.ComplexityRoot.ExportRequest.RequestedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.RequestedAt(childComplexity), true
+	case "ExportRequest.requestedBy":
+		if e.ComplexityRoot.ExportRequest.RequestedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.RequestedBy(childComplexity), true
+	case "ExportRequest.returnBy":
+		if e.ComplexityRoot.ExportRequest.ReturnBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.ReturnBy(childComplexity), true
+	case "ExportRequest.state":
+		if e.ComplexityRoot.ExportRequest.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.State(childComplexity), true
+	case "ExportRequest.writtenAt":
+		if e.ComplexityRoot.ExportRequest.WrittenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequest.WrittenAt(childComplexity), true
+
+	case "ExportRequestConnection.edges":
+		if e.ComplexityRoot.ExportRequestConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestConnection.Edges(childComplexity), true
+	case "ExportRequestConnection.nodes":
+		if e.ComplexityRoot.ExportRequestConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestConnection.Nodes(childComplexity), true
+	case "ExportRequestConnection.pageInfo":
+		if e.ComplexityRoot.ExportRequestConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestConnection.PageInfo(childComplexity), true
+
+	case "ExportRequestEdge.cursor":
+		if e.ComplexityRoot.ExportRequestEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestEdge.Cursor(childComplexity), true
+	case "ExportRequestEdge.node":
+		if e.ComplexityRoot.ExportRequestEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestEdge.Node(childComplexity), true
+
+	case "ExportRequestPayload.exportRequest":
+		if e.ComplexityRoot.ExportRequestPayload.ExportRequest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportRequestPayload.ExportRequest(childComplexity), true
 
 	case "FingerprintTask.doneAt":
 		if e.ComplexityRoot.FingerprintTask.DoneAt == nil {
@@ -2499,6 +3076,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AllowSends(childComplexity, args["input"].(model.AllowSendsInput)), true
+	case "Mutation.appointDeputy":
+		if e.ComplexityRoot.Mutation.AppointDeputy == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_appointDeputy_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AppointDeputy(childComplexity, args["input"].(model.AppointDeputyInput)), true
 	case "Mutation.askMode":
 		if e.ComplexityRoot.Mutation.AskMode == nil {
 			break
@@ -2543,6 +3131,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BeginEnrolment(childComplexity, args["input"].(model.BeginEnrolmentInput)), true
+	case "Mutation.beginExport":
+		if e.ComplexityRoot.Mutation.BeginExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_beginExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BeginExport(childComplexity, args["input"].(model.BeginExportInput)), true
 	case "Mutation.beginOwnPasskey":
 		if e.ComplexityRoot.Mutation.BeginOwnPasskey == nil {
 			break
@@ -2616,6 +3215,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CloseContactTask(childComplexity, args["input"].(model.CloseContactTaskInput)), true
+	case "Mutation.closeExport":
+		if e.ComplexityRoot.Mutation.CloseExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseExport(childComplexity, args["input"].(model.CloseExportInput)), true
 	case "Mutation.confirmClock":
 		if e.ComplexityRoot.Mutation.ConfirmClock == nil {
 			break
@@ -2633,6 +3243,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmSend(childComplexity, args["input"].(model.ConfirmSendInput)), true
+	case "Mutation.decideExport":
+		if e.ComplexityRoot.Mutation.DecideExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_decideExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DecideExport(childComplexity, args["input"].(model.DecideExportInput)), true
 	case "Mutation.dismissLeakReport":
 		if e.ComplexityRoot.Mutation.DismissLeakReport == nil {
 			break
@@ -2644,6 +3265,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DismissLeakReport(childComplexity, args["input"].(model.DismissLeakReportInput)), true
+	case "Mutation.endDeputy":
+		if e.ComplexityRoot.Mutation.EndDeputy == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endDeputy_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndDeputy(childComplexity, args["input"].(model.EndDeputyInput)), true
 	case "Mutation.endOwnSession":
 		if e.ComplexityRoot.Mutation.EndOwnSession == nil {
 			break
@@ -2727,6 +3359,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.FinishEnrolment(childComplexity, args["input"].(model.FinishEnrolmentInput)), true
+	case "Mutation.finishExport":
+		if e.ComplexityRoot.Mutation.FinishExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_finishExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FinishExport(childComplexity, args["input"].(model.FinishExportInput)), true
 	case "Mutation.finishSignIn":
 		if e.ComplexityRoot.Mutation.FinishSignIn == nil {
 			break
@@ -2882,6 +3525,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Publish(childComplexity), true
+	case "Mutation.receiptExport":
+		if e.ComplexityRoot.Mutation.ReceiptExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_receiptExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReceiptExport(childComplexity, args["input"].(model.ReceiptExportInput)), true
 	case "Mutation.registerStaffMember":
 		if e.ComplexityRoot.Mutation.RegisterStaffMember == nil {
 			break
@@ -3103,6 +3757,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReportUsage(childComplexity, args["input"].(model.ReportUsageInput)), true
+	case "Mutation.requestExport":
+		if e.ComplexityRoot.Mutation.RequestExport == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestExport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestExport(childComplexity, args["input"].(model.RequestExportInput)), true
 	case "Mutation.requestVideo":
 		if e.ComplexityRoot.Mutation.RequestVideo == nil {
 			break
@@ -3845,6 +4510,45 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Cases(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*cases.CaseFilter), args["sort"].(*cases.CaseSort)), true
+	case "Query.checkpoint":
+		if e.ComplexityRoot.Query.Checkpoint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Checkpoint(childComplexity), true
+	case "Query.deputies":
+		if e.ComplexityRoot.Query.Deputies == nil {
+			break
+		}
+
+		args, err := ec.field_Query_deputies_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Deputies(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.exportRequest":
+		if e.ComplexityRoot.Query.ExportRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Query_exportRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ExportRequest(childComplexity, args["id"].(string)), true
+	case "Query.exportRequests":
+		if e.ComplexityRoot.Query.ExportRequests == nil {
+			break
+		}
+
+		args, err := ec.field_Query_exportRequests_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ExportRequests(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*evidence.ExportFilter)), true
 	case "Query.fingerprintTasks":
 		if e.ComplexityRoot.Query.FingerprintTasks == nil {
 			break
@@ -5845,10 +6549,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
 			graphql.NewInputUnmarshaler("AllowPasswordInput", ec.unmarshalInputAllowPasswordInput),
 			graphql.NewInputUnmarshaler("AllowSendsInput", ec.unmarshalInputAllowSendsInput),
+			graphql.NewInputUnmarshaler("AppointDeputyInput", ec.unmarshalInputAppointDeputyInput),
 			graphql.NewInputUnmarshaler("AskModeInput", ec.unmarshalInputAskModeInput),
 			graphql.NewInputUnmarshaler("AssignStaffInput", ec.unmarshalInputAssignStaffInput),
 			graphql.NewInputUnmarshaler("BeginConfirmationInput", ec.unmarshalInputBeginConfirmationInput),
 			graphql.NewInputUnmarshaler("BeginEnrolmentInput", ec.unmarshalInputBeginEnrolmentInput),
+			graphql.NewInputUnmarshaler("BeginExportInput", ec.unmarshalInputBeginExportInput),
 			graphql.NewInputUnmarshaler("BeginUploadInput", ec.unmarshalInputBeginUploadInput),
 			graphql.NewInputUnmarshaler("CaseFilter", ec.unmarshalInputCaseFilter),
 			graphql.NewInputUnmarshaler("ChallengeStaffPhoneInput", ec.unmarshalInputChallengeStaffPhoneInput),
@@ -5856,16 +6562,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ChangeRoleInput", ec.unmarshalInputChangeRoleInput),
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
+			graphql.NewInputUnmarshaler("CloseExportInput", ec.unmarshalInputCloseExportInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
 			graphql.NewInputUnmarshaler("ConfirmationInput", ec.unmarshalInputConfirmationInput),
+			graphql.NewInputUnmarshaler("DecideExportInput", ec.unmarshalInputDecideExportInput),
 			graphql.NewInputUnmarshaler("DismissLeakReportInput", ec.unmarshalInputDismissLeakReportInput),
+			graphql.NewInputUnmarshaler("EndDeputyInput", ec.unmarshalInputEndDeputyInput),
 			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EnrolTerminalInput", ec.unmarshalInputEnrolTerminalInput),
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
+			graphql.NewInputUnmarshaler("ExportFilter", ec.unmarshalInputExportFilter),
 			graphql.NewInputUnmarshaler("FileLeakReportInput", ec.unmarshalInputFileLeakReportInput),
 			graphql.NewInputUnmarshaler("FileUsageReportInput", ec.unmarshalInputFileUsageReportInput),
 			graphql.NewInputUnmarshaler("FinishEnrolmentInput", ec.unmarshalInputFinishEnrolmentInput),
+			graphql.NewInputUnmarshaler("FinishExportInput", ec.unmarshalInputFinishExportInput),
 			graphql.NewInputUnmarshaler("FinishSignInInput", ec.unmarshalInputFinishSignInInput),
 			graphql.NewInputUnmarshaler("ForwardLeakReportInput", ec.unmarshalInputForwardLeakReportInput),
 			graphql.NewInputUnmarshaler("GrantReceptionInput", ec.unmarshalInputGrantReceptionInput),
@@ -5882,6 +6593,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
 			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
+			graphql.NewInputUnmarshaler("ReceiptExportInput", ec.unmarshalInputReceiptExportInput),
 			graphql.NewInputUnmarshaler("RegisterStaffMemberInput", ec.unmarshalInputRegisterStaffMemberInput),
 			graphql.NewInputUnmarshaler("RegisterStaffPhoneInput", ec.unmarshalInputRegisterStaffPhoneInput),
 			graphql.NewInputUnmarshaler("RegisterUserInput", ec.unmarshalInputRegisterUserInput),
@@ -5901,6 +6613,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReportTerminalInput", ec.unmarshalInputReportTerminalInput),
 			graphql.NewInputUnmarshaler("ReportTroubleInput", ec.unmarshalInputReportTroubleInput),
 			graphql.NewInputUnmarshaler("ReportUsageInput", ec.unmarshalInputReportUsageInput),
+			graphql.NewInputUnmarshaler("RequestExportInput", ec.unmarshalInputRequestExportInput),
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
@@ -6383,6 +7096,294 @@ type Delivery @can(object: DELIVERY, action: READ) {
   deliveredAt: Time
 }
 `, BuiltIn: false},
+	{Name: "../schema/export.graphqls", Input: `"Why files are kept beyond their due time (第6の4): exactly one of three."
+enum ExportGround {
+  "法令に基づく開示要請: law and document are given."
+  DISCLOSURE
+  "違法行為: incident is given."
+  ILLEGAL_ACT
+  "その他特別の理由: description is given."
+  OTHER
+}
+
+"How far a request has come. REFUSED, EXPIRED, RETURNED and DISPOSED are final."
+enum ExportState {
+  REQUESTED
+  APPROVED
+  REFUSED
+  "Written to the medium and read back."
+  WRITTEN
+  "Somebody took the medium."
+  RECEIPTED
+  RETURNED
+  DISPOSED
+  "All its files were purged before they were written."
+  EXPIRED
+}
+
+"How loudly an open request calls: at once, and before its first file is due."
+enum ExportAlarm {
+  REQUESTED
+  DUE_48H
+  DUE_6H
+}
+
+"As whom somebody decided."
+enum ExportApprover {
+  "運用管理責任者"
+  MANAGER
+  "職務代行者"
+  DEPUTY
+}
+
+"A request to keep files on a medium that the organisation owns (第6の5)."
+type ExportRequest @can(object: EXPORT, action: READ) {
+  id: ID!
+  caseID: ID!
+  "The case's serial."
+  caseNumber: String! @can(object: EXPORT, action: READ)
+  ground: ExportGround!
+  law: String! @can(object: EXPORT, action: READ)
+  document: String! @can(object: EXPORT, action: READ)
+  incident: String! @can(object: EXPORT, action: READ)
+  description: String! @can(object: EXPORT, action: READ)
+  "Asset number of the medium."
+  medium: String! @can(object: EXPORT, action: READ)
+  permitted: User
+  requestedBy: User
+  requestedAt: Time!
+  state: ExportState!
+  alarm: ExportAlarm!
+  "When the first of its files is due. Nothing moves it."
+  firstDueAt: Time!
+  files: [ExportFile!]!
+  decidedBy: User
+  decidedAs: ExportApprover
+  decidedAt: Time
+  "Why it was refused."
+  refusal: String! @can(object: EXPORT, action: READ)
+  "Whether whoever asks may decide it now: never their own."
+  mayDecide: Boolean!
+  "Whether whoever asks may write it now."
+  mayWrite: Boolean!
+  writtenAt: Time
+  "SHA-256 of the archive as read back from the medium, in hex."
+  archiveSHA256: String
+  archiveSize: Int64!
+  "Who took the medium."
+  receiver: String! @can(object: EXPORT, action: READ)
+  receiptedAt: Time
+  "When the medium shall be back."
+  returnBy: Time
+  "The medium should have been back by now."
+  overdue: Boolean!
+  closedAt: Time
+  closedBy: User
+  closingNote: String! @can(object: EXPORT, action: READ)
+}
+
+"One file of a request, as it was when it was asked for."
+type ExportFile @can(object: EXPORT, action: READ) {
+  mediaFileID: ID!
+  kind: MediaKind!
+  size: Int64!
+  sha256: String!
+  acquiredAt: Time!
+  dueAt: Time!
+  "It was purged before it was written."
+  purgedAt: Time
+}
+
+"A page of requests, newest first."
+type ExportRequestConnection @can(object: EXPORT, action: READ) {
+  edges: [ExportRequestEdge!]!
+  nodes: [ExportRequest!]!
+  pageInfo: PageInfo!
+}
+
+"One request and its place in the list."
+type ExportRequestEdge @can(object: EXPORT, action: READ) {
+  cursor: String!
+  node: ExportRequest!
+}
+
+"Narrows a list of requests; what is left out does not narrow."
+input ExportFilter {
+  caseID: ID
+  states: [ExportState!]
+  "Only those whose medium should have been back by now."
+  overdue: Boolean
+  "Only those that this person may write."
+  permittedID: ID
+}
+
+"What to keep, why, on which medium, and who may write it."
+input RequestExportInput {
+  caseID: ID!
+  "At most 200, all of the case."
+  mediaFileIDs: [ID!]!
+  ground: ExportGround!
+  law: String
+  document: String
+  incident: String
+  description: String
+  medium: String!
+  "An active supervisor or dispatcher."
+  permittedID: ID!
+}
+
+"Approved, or refused with the reason."
+input DecideExportInput {
+  exportID: ID!
+  approve: Boolean!
+  refusal: String
+}
+
+"Which approved request to write."
+input BeginExportInput {
+  exportID: ID!
+  "An age recipient (age1…); left out for a new passphrase."
+  recipient: String
+}
+
+"What was read back from the medium."
+input FinishExportInput {
+  writingID: ID!
+  "Of the whole archive, in hex."
+  sha256: String!
+  size: Int64!
+}
+
+"Who took the medium, and when it shall be back."
+input ReceiptExportInput {
+  exportID: ID!
+  receiver: String!
+  "Left out: now."
+  at: Time
+  returnBy: Time
+}
+
+"What became of the medium."
+input CloseExportInput {
+  exportID: ID!
+  disposed: Boolean!
+  "How it was disposed of; may be left out for a return."
+  note: String
+}
+
+"A request as it stands now."
+type ExportRequestPayload @can(object: EXPORT, action: READ) {
+  exportRequest: ExportRequest!
+}
+
+"The permission to fetch one archive, once."
+type BeginExportPayload @can(object: EXPORT, action: WRITE) {
+  exportRequest: ExportRequest!
+  writingID: ID!
+  "Good until expiresAt, once."
+  url: String! @can(object: EXPORT, action: WRITE)
+  "For genba export on the command line."
+  grant: String! @can(object: EXPORT, action: WRITE)
+  expiresAt: Time!
+  fileName: String! @can(object: EXPORT, action: WRITE)
+  "Shown this once; null where the archive is for a recipient's key. Keep it apart from the medium."
+  passphrase: String @can(object: EXPORT, action: WRITE)
+}
+
+"A supervisor who approves exports in the manager's place (職務代行者) from a day until a day."
+type Deputy @can(object: DEPUTY, action: READ) {
+  id: ID!
+  user: User
+  reason: String! @can(object: DEPUTY, action: READ)
+  appointedBy: User
+  appointedAt: Time!
+  from: Time!
+  until: Time!
+  "The manager ended it before its time."
+  endedAt: Time
+  "It holds now."
+  active: Boolean!
+}
+
+"A page of appointments, newest first."
+type DeputyConnection @can(object: DEPUTY, action: READ) {
+  edges: [DeputyEdge!]!
+  nodes: [Deputy!]!
+  pageInfo: PageInfo!
+}
+
+"One appointment and its place in the list."
+type DeputyEdge @can(object: DEPUTY, action: READ) {
+  cursor: String!
+  node: Deputy!
+}
+
+"Whom to appoint, for which days, and why."
+input AppointDeputyInput {
+  "An active supervisor."
+  userID: ID!
+  from: Time!
+  until: Time!
+  reason: String!
+}
+
+"Which appointment ends now."
+input EndDeputyInput {
+  deputyID: ID!
+}
+
+"An appointment as it stands now."
+type DeputyPayload @can(object: DEPUTY, action: READ) {
+  deputy: Deputy!
+}
+
+"Where the agency's journal stood, signed. Compare with what was kept elsewhere."
+type Checkpoint @can(object: JOURNAL, action: AUDIT) {
+  "How many entries the journal had."
+  entries: Int64!
+  "Of the last of them, in hex."
+  hash: String!
+  at: Time!
+  "Six lines, each ended by a line feed: what is signed."
+  text: String! @can(object: JOURNAL, action: AUDIT)
+  "Ed25519, in base64."
+  signature: String!
+  "The key that checks it, PEM."
+  publicKey: String!
+  "SHA-256 of the key's DER form, in groups of four."
+  fingerprint: String!
+}
+
+extend type Query {
+  "The requests for exports that whoever asks may see (第6の5)."
+  exportRequests(first: Int = 50, after: String, filter: ExportFilter): ExportRequestConnection! @can(object: EXPORT, action: READ)
+  "One request; null where there is none."
+  exportRequest(id: ID!): ExportRequest @can(object: EXPORT, action: READ)
+  "Who acted, acts and will act in the manager's place."
+  deputies(first: Int = 50, after: String): DeputyConnection! @can(object: DEPUTY, action: READ)
+  "The newest signed checkpoint of the own agency's journal; null before the first."
+  checkpoint: Checkpoint @can(object: JOURNAL, action: AUDIT)
+}
+
+extend type Mutation {
+  "Asks for files to be kept on a medium of the organisation (第6の4). Calls at once; purge never waits for it. EXPORT_GROUND, EXPORT_FILE_UNFIT, PERSON_UNFIT."
+  requestExport(input: RequestExportInput!): ExportRequestPayload! @can(object: EXPORT, action: REQUEST)
+  "The manager's or a dated deputy's decision (第6の5), never of their own request. EXPORT_OWN_REQUEST, EXPORT_NOT_DEPUTY, EXPORT_STATE, REASON_MISSING."
+  decideExport(input: DecideExportInput!): ExportRequestPayload! @can(object: EXPORT, action: APPROVE)
+  "Lets the permitted person fetch the archive, once. Journaled file by file before the first byte. EXPORT_NOT_APPROVED, EXPORT_NOT_PERMITTED, GONE."
+  beginExport(input: BeginExportInput!): BeginExportPayload! @can(object: EXPORT, action: WRITE)
+  "The archive was read back from the medium. EXPORT_MISMATCH where it is not what was sent."
+  finishExport(input: FinishExportInput!): ExportRequestPayload! @can(object: EXPORT, action: WRITE)
+  "Records who took the medium (第6の5)."
+  receiptExport(input: ReceiptExportInput!): ExportRequestPayload! @can(object: EXPORT, action: UPDATE)
+  "Records that the medium came back, or how it was disposed of (第6の5)."
+  closeExport(input: CloseExportInput!): ExportRequestPayload! @can(object: EXPORT, action: UPDATE)
+  "Appoints a deputy for at most 92 days. PERSON_UNFIT, REASON_MISSING."
+  appointDeputy(input: AppointDeputyInput!): DeputyPayload! @can(object: DEPUTY, action: MANAGE)
+  "Ends an appointment at once."
+  endDeputy(input: EndDeputyInput!): DeputyPayload! @can(object: DEPUTY, action: MANAGE)
+}
+`, BuiltIn: false},
 	{Name: "../schema/identity.graphqls", Input: `"An actor's kind."
 enum ActorKind {
   USER
@@ -6666,6 +7667,24 @@ enum JournalType {
   SCREEN_UNLOCKED
   SESSION_PASSED_ON
   NUMBER_REVEALED
+  EXPORT_REQUESTED
+  EXPORT_APPROVED
+  EXPORT_REFUSED
+  EXPORT_ALARM
+  EXPORT_OPENED
+  EXPORT_FILE_OPENED
+  EXPORT_STREAMED
+  EXPORT_FAILED
+  EXPORT_MISMATCHED
+  EXPORT_WRITTEN
+  EXPORT_RECEIPTED
+  EXPORT_MEDIUM_CLOSED
+  EXPORT_FILE_LOST
+  EXPORT_EXPIRED
+  DEPUTY_APPOINTED
+  DEPUTY_ENDED
+  CHECKPOINT_UNSENT
+  CHECKPOINT_SENT
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -7465,6 +8484,8 @@ enum PolicyObject {
   LEAK_REPORT
   OWN_PHONE
   LOGIN
+  EXPORT
+  DEPUTY
 }
 
 "What may be done to a kind of thing."
@@ -7487,6 +8508,8 @@ enum PolicyAction {
   PURGE
   SUSPEND
   OPERATE
+  APPROVE
+  WRITE
 }
 
 "Where a page of a connection stands (Relay)."
@@ -8858,6 +9881,26 @@ func (ec *executionContext) childFields_BeginEnrolmentPayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type BeginEnrolmentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_BeginExportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "exportRequest":
+		return ec.fieldContext_BeginExportPayload_exportRequest(ctx, field)
+	case "writingID":
+		return ec.fieldContext_BeginExportPayload_writingID(ctx, field)
+	case "url":
+		return ec.fieldContext_BeginExportPayload_url(ctx, field)
+	case "grant":
+		return ec.fieldContext_BeginExportPayload_grant(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginExportPayload_expiresAt(ctx, field)
+	case "fileName":
+		return ec.fieldContext_BeginExportPayload_fileName(ctx, field)
+	case "passphrase":
+		return ec.fieldContext_BeginExportPayload_passphrase(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginExportPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CallerCode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "applied":
@@ -8980,6 +10023,26 @@ func (ec *executionContext) childFields_CasePayload(ctx context.Context, field g
 		return ec.fieldContext_CasePayload_case(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CasePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Checkpoint(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_Checkpoint_entries(ctx, field)
+	case "hash":
+		return ec.fieldContext_Checkpoint_hash(ctx, field)
+	case "at":
+		return ec.fieldContext_Checkpoint_at(ctx, field)
+	case "text":
+		return ec.fieldContext_Checkpoint_text(ctx, field)
+	case "signature":
+		return ec.fieldContext_Checkpoint_signature(ctx, field)
+	case "publicKey":
+		return ec.fieldContext_Checkpoint_publicKey(ctx, field)
+	case "fingerprint":
+		return ec.fieldContext_Checkpoint_fingerprint(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Checkpoint", field.Name)
 }
 
 func (ec *executionContext) childFields_Checks(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9110,6 +10173,60 @@ func (ec *executionContext) childFields_Delivery(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
 
+func (ec *executionContext) childFields_Deputy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Deputy_id(ctx, field)
+	case "user":
+		return ec.fieldContext_Deputy_user(ctx, field)
+	case "reason":
+		return ec.fieldContext_Deputy_reason(ctx, field)
+	case "appointedBy":
+		return ec.fieldContext_Deputy_appointedBy(ctx, field)
+	case "appointedAt":
+		return ec.fieldContext_Deputy_appointedAt(ctx, field)
+	case "from":
+		return ec.fieldContext_Deputy_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Deputy_until(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Deputy_endedAt(ctx, field)
+	case "active":
+		return ec.fieldContext_Deputy_active(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Deputy", field.Name)
+}
+
+func (ec *executionContext) childFields_DeputyConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DeputyConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DeputyConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DeputyConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeputyConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DeputyEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeputyEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DeputyEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeputyEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DeputyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deputy":
+		return ec.fieldContext_DeputyPayload_deputy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeputyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DonePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "done":
@@ -9166,6 +10283,126 @@ func (ec *executionContext) childFields_EnterCodePayload(ctx context.Context, fi
 		return ec.fieldContext_EnterCodePayload_pass(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EnterCodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportFile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mediaFileID":
+		return ec.fieldContext_ExportFile_mediaFileID(ctx, field)
+	case "kind":
+		return ec.fieldContext_ExportFile_kind(ctx, field)
+	case "size":
+		return ec.fieldContext_ExportFile_size(ctx, field)
+	case "sha256":
+		return ec.fieldContext_ExportFile_sha256(ctx, field)
+	case "acquiredAt":
+		return ec.fieldContext_ExportFile_acquiredAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_ExportFile_dueAt(ctx, field)
+	case "purgedAt":
+		return ec.fieldContext_ExportFile_purgedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportFile", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ExportRequest_id(ctx, field)
+	case "caseID":
+		return ec.fieldContext_ExportRequest_caseID(ctx, field)
+	case "caseNumber":
+		return ec.fieldContext_ExportRequest_caseNumber(ctx, field)
+	case "ground":
+		return ec.fieldContext_ExportRequest_ground(ctx, field)
+	case "law":
+		return ec.fieldContext_ExportRequest_law(ctx, field)
+	case "document":
+		return ec.fieldContext_ExportRequest_document(ctx, field)
+	case "incident":
+		return ec.fieldContext_ExportRequest_incident(ctx, field)
+	case "description":
+		return ec.fieldContext_ExportRequest_description(ctx, field)
+	case "medium":
+		return ec.fieldContext_ExportRequest_medium(ctx, field)
+	case "permitted":
+		return ec.fieldContext_ExportRequest_permitted(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_ExportRequest_requestedBy(ctx, field)
+	case "requestedAt":
+		return ec.fieldContext_ExportRequest_requestedAt(ctx, field)
+	case "state":
+		return ec.fieldContext_ExportRequest_state(ctx, field)
+	case "alarm":
+		return ec.fieldContext_ExportRequest_alarm(ctx, field)
+	case "firstDueAt":
+		return ec.fieldContext_ExportRequest_firstDueAt(ctx, field)
+	case "files":
+		return ec.fieldContext_ExportRequest_files(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_ExportRequest_decidedBy(ctx, field)
+	case "decidedAs":
+		return ec.fieldContext_ExportRequest_decidedAs(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_ExportRequest_decidedAt(ctx, field)
+	case "refusal":
+		return ec.fieldContext_ExportRequest_refusal(ctx, field)
+	case "mayDecide":
+		return ec.fieldContext_ExportRequest_mayDecide(ctx, field)
+	case "mayWrite":
+		return ec.fieldContext_ExportRequest_mayWrite(ctx, field)
+	case "writtenAt":
+		return ec.fieldContext_ExportRequest_writtenAt(ctx, field)
+	case "archiveSHA256":
+		return ec.fieldContext_ExportRequest_archiveSHA256(ctx, field)
+	case "archiveSize":
+		return ec.fieldContext_ExportRequest_archiveSize(ctx, field)
+	case "receiver":
+		return ec.fieldContext_ExportRequest_receiver(ctx, field)
+	case "receiptedAt":
+		return ec.fieldContext_ExportRequest_receiptedAt(ctx, field)
+	case "returnBy":
+		return ec.fieldContext_ExportRequest_returnBy(ctx, field)
+	case "overdue":
+		return ec.fieldContext_ExportRequest_overdue(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_ExportRequest_closedAt(ctx, field)
+	case "closedBy":
+		return ec.fieldContext_ExportRequest_closedBy(ctx, field)
+	case "closingNote":
+		return ec.fieldContext_ExportRequest_closingNote(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportRequest", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportRequestConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ExportRequestConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ExportRequestConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ExportRequestConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportRequestConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportRequestEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ExportRequestEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ExportRequestEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportRequestEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "exportRequest":
+		return ec.fieldContext_ExportRequestPayload_exportRequest(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportRequestPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_FingerprintTask(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -61,6 +61,15 @@ type AllowSendsInput struct {
 	Reason string `json:"reason"`
 }
 
+// Whom to appoint, for which days, and why.
+type AppointDeputyInput struct {
+	// An active supervisor.
+	UserID string    `json:"userID"`
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
+}
+
 // What the caller is asked for now.
 type AskModeInput struct {
 	SessionID string     `json:"sessionID"`
@@ -93,6 +102,27 @@ type BeginEnrolmentPayload struct {
 	// A manager allowed a password (第8の1).
 	PasswordAllowed bool            `json:"passwordAllowed"`
 	Passkey         *PasskeyPayload `json:"passkey"`
+}
+
+// Which approved request to write.
+type BeginExportInput struct {
+	ExportID string `json:"exportID"`
+	// An age recipient (age1…); left out for a new passphrase.
+	Recipient *string `json:"recipient,omitempty"`
+}
+
+// The permission to fetch one archive, once.
+type BeginExportPayload struct {
+	ExportRequest *evidence.ExportRequest `json:"exportRequest"`
+	WritingID     string                  `json:"writingID"`
+	// Good until expiresAt, once.
+	URL string `json:"url"`
+	// For genba export on the command line.
+	Grant     string    `json:"grant"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	FileName  string    `json:"fileName"`
+	// Shown this once; null where the archive is for a recipient's key. Keep it apart from the medium.
+	Passphrase *string `json:"passphrase,omitempty"`
 }
 
 // What a phone announces before it sends a file.
@@ -172,11 +202,36 @@ type ChangeRoleInput struct {
 	Confirmation *ConfirmationInput `json:"confirmation"`
 }
 
+// Where the agency's journal stood, signed. Compare with what was kept elsewhere.
+type Checkpoint struct {
+	// How many entries the journal had.
+	Entries int64 `json:"entries"`
+	// Of the last of them, in hex.
+	Hash string    `json:"hash"`
+	At   time.Time `json:"at"`
+	// Six lines, each ended by a line feed: what is signed.
+	Text string `json:"text"`
+	// Ed25519, in base64.
+	Signature string `json:"signature"`
+	// The key that checks it, PEM.
+	PublicKey string `json:"publicKey"`
+	// SHA-256 of the key's DER form, in groups of four.
+	Fingerprint string `json:"fingerprint"`
+}
+
 // What came of a contact task.
 type CloseContactTaskInput struct {
 	TaskID string `json:"taskID"`
 	// What was said, or why nobody was reached; at most 500 characters.
 	Outcome string `json:"outcome"`
+}
+
+// What became of the medium.
+type CloseExportInput struct {
+	ExportID string `json:"exportID"`
+	Disposed bool   `json:"disposed"`
+	// How it was disposed of; may be left out for a return.
+	Note *string `json:"note,omitempty"`
 }
 
 // The second confirmation (第4の1(2)).
@@ -206,6 +261,31 @@ type ConfirmationPayload struct {
 	Password bool `json:"password"`
 }
 
+// Approved, or refused with the reason.
+type DecideExportInput struct {
+	ExportID string  `json:"exportID"`
+	Approve  bool    `json:"approve"`
+	Refusal  *string `json:"refusal,omitempty"`
+}
+
+// A page of appointments, newest first.
+type DeputyConnection struct {
+	Edges    []*DeputyEdge      `json:"edges"`
+	Nodes    []*identity.Deputy `json:"nodes"`
+	PageInfo *PageInfo          `json:"pageInfo"`
+}
+
+// One appointment and its place in the list.
+type DeputyEdge struct {
+	Cursor string           `json:"cursor"`
+	Node   *identity.Deputy `json:"node"`
+}
+
+// An appointment as it stands now.
+type DeputyPayload struct {
+	Deputy *identity.Deputy `json:"deputy"`
+}
+
 // The leak report that is unfounded, and why.
 type DismissLeakReportInput struct {
 	ReportID string `json:"reportID"`
@@ -215,6 +295,11 @@ type DismissLeakReportInput struct {
 // It is done; there is nothing to show.
 type DonePayload struct {
 	Done bool `json:"done"`
+}
+
+// Which appointment ends now.
+type EndDeputyInput struct {
+	DeputyID string `json:"deputyID"`
 }
 
 // Which reception ends.
@@ -259,6 +344,24 @@ type EnterCodePayload struct {
 	Pass string `json:"pass"`
 }
 
+// A page of requests, newest first.
+type ExportRequestConnection struct {
+	Edges    []*ExportRequestEdge      `json:"edges"`
+	Nodes    []*evidence.ExportRequest `json:"nodes"`
+	PageInfo *PageInfo                 `json:"pageInfo"`
+}
+
+// One request and its place in the list.
+type ExportRequestEdge struct {
+	Cursor string                  `json:"cursor"`
+	Node   *evidence.ExportRequest `json:"node"`
+}
+
+// A request as it stands now.
+type ExportRequestPayload struct {
+	ExportRequest *evidence.ExportRequest `json:"exportRequest"`
+}
+
 // What an officer told about a leak.
 type FileLeakReportInput struct {
 	MemberID string `json:"memberID"`
@@ -292,6 +395,14 @@ type FinishEnrolmentInput struct {
 	// Where the passkey is: the terminal, or the key's number.
 	Label    *string `json:"label,omitempty"`
 	Password *string `json:"password,omitempty"`
+}
+
+// What was read back from the medium.
+type FinishExportInput struct {
+	WritingID string `json:"writingID"`
+	// Of the whole archive, in hex.
+	Sha256 string `json:"sha256"`
+	Size   int64  `json:"size"`
 }
 
 // A passkey's answer at sign-in.
@@ -588,6 +699,15 @@ type PublishPayload struct {
 type Query struct {
 }
 
+// Who took the medium, and when it shall be back.
+type ReceiptExportInput struct {
+	ExportID string `json:"exportID"`
+	Receiver string `json:"receiver"`
+	// Left out: now.
+	At       *time.Time `json:"at,omitempty"`
+	ReturnBy *time.Time `json:"returnBy,omitempty"`
+}
+
 // The grant after the change.
 type ReceptionPayload struct {
 	Reception *identity.ReceptionGrant `json:"reception"`
@@ -724,6 +844,21 @@ type ReportUsageInput struct {
 	Purpose   string  `json:"purpose"`
 	// Why it was not reported before; needed with sessionID.
 	LateReason *string `json:"lateReason,omitempty"`
+}
+
+// What to keep, why, on which medium, and who may write it.
+type RequestExportInput struct {
+	CaseID string `json:"caseID"`
+	// At most 200, all of the case.
+	MediaFileIDs []string              `json:"mediaFileIDs"`
+	Ground       evidence.ExportGround `json:"ground"`
+	Law          *string               `json:"law,omitempty"`
+	Document     *string               `json:"document,omitempty"`
+	Incident     *string               `json:"incident,omitempty"`
+	Description  *string               `json:"description,omitempty"`
+	Medium       string                `json:"medium"`
+	// An active supervisor or dispatcher.
+	PermittedID string `json:"permittedID"`
 }
 
 // Why and whom to ask for video (第4の1(1)).

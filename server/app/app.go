@@ -200,6 +200,9 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	if err = a.Cases.SweepLinkKeys(ctx); err != nil {
 		return nil, err
 	}
+	if err = a.checkOwnCheckpoints(ctx); err != nil {
+		return nil, err
+	}
 	if c.Demo {
 		if a.demo, err = a.makeDemo(ctx); err != nil {
 			return nil, err

@@ -27,7 +27,12 @@ const usage = `usage: genba COMMAND [FLAGS]
   terminal list    show the terminals and how they stand
   terminal revoke  end a terminal for good
   purge            show what is due and purge it
-  verify           check the journal, the sealed files and the positions
+  verify           check the journal, the sealed files and the positions; with
+                   --checkpoint, against what was kept elsewhere; with --archive,
+                   an exported archive alone
+  checkpoint       sign where the journals stand and show it; --key shows the key
+  export           write the archive of an approved request, under the grant of
+                   the person it was permitted to
 
 genba COMMAND -h lists the flags. Each is also GENBA_ and its name in capitals,
 and a line of the file that --config names.
@@ -75,7 +80,11 @@ func Command(ctx context.Context, args, environment []string, out, errs io.Write
 	case "purge":
 		return c.with(ctx, rest, nil, c.purge)
 	case "verify":
-		return c.with(ctx, rest, nil, c.verify)
+		return c.verifyCommand(ctx, rest)
+	case "checkpoint":
+		return c.checkpointCommand(ctx, rest)
+	case "export":
+		return c.exportCommand(ctx, rest)
 	case "help", "-h", "--help":
 		c.say("%s", usage)
 		return nil

@@ -48,6 +48,9 @@ type Config struct {
 	Demo bool
 	// DemoAgency and DemoAgencyEn name the agency that Demo makes.
 	DemoAgency, DemoAgencyEn string
+	// CheckpointFile and CheckpointURL are where signed checkpoints of the journals
+	// go: a file, best on another machine's disk, and an address that takes POSTs.
+	CheckpointFile, CheckpointURL string
 	// Dev allows introspection and GraphiQL at /graphiql.
 	Dev bool
 	// SMSGateway is a TOML file that says how an HTTP SMS gateway is spoken to
@@ -79,6 +82,8 @@ func (c *Config) settings() []setting {
 		{"demo", "", "make an agency with a person per role, show sent messages at /outbox", nil, &c.Demo},
 		{"demo-agency", "福島県警察", "Japanese name of the agency that --demo makes", &c.DemoAgency, nil},
 		{"demo-agency-en", "Fukushima Prefectural Police", "English name of the agency that --demo makes", &c.DemoAgencyEn, nil},
+		{"checkpoint-file", "", "file that signed checkpoints of the journals are appended to; keep it on another machine", &c.CheckpointFile, nil},
+		{"checkpoint-url", "", "https address that signed checkpoints are posted to, as lines of JSON", &c.CheckpointURL, nil},
 		{"dev", "", "allow introspection, and GraphiQL at /graphiql", nil, &c.Dev},
 		{"sms-gateway", "", "TOML file that says how the SMS gateway is spoken to (docs/messages.md)", &c.SMSGateway, nil},
 		{"smtp-server", "", "HOST:PORT that e-mail leaves by", &c.SMTP.Server, nil},
@@ -250,6 +255,16 @@ func (c *Config) complete() (faults []error) {
 	}
 	if _, err := c.channels(); err != nil {
 		faults = append(faults, err)
+	}
+	if u, err := url.Parse(c.CheckpointURL); c.CheckpointURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+		fault("checkpoint-url: must be an https address; http is for this machine")
+	}
+	if c.CheckpointFile != "" {
+		if path, err := filepath.Abs(c.CheckpointFile); err != nil || inside(path, data) || inside(path, keys) {
+			fault("checkpoint-file: must stand outside the data and keys folders, or whoever changes them changes it, too")
+		} else {
+			c.CheckpointFile = path
+		}
 	}
 	if c.Demo && (c.DemoAgency == "" || c.DemoAgencyEn == "") {
 		fault("demo-agency, demo-agency-en: both need a name")

@@ -36,6 +36,9 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("remind of access codes", tendEvery, func(ctx context.Context) error { _, err := a.People.RemindCallerCodes(ctx); return err }),
 		a.every("officers' phones, code and reports", staffEvery, a.tendStaff),
 		a.every("forget reports", sweepEvery, a.Operations.Forget),
+		a.every("raise export alarms", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.AlarmExports(ctx); return err }),
+		a.every("close writings", tendEvery, a.Evidence.CloseWritings),
+		a.every("checkpoint", checkpointEvery, a.checkpoint),
 	}
 }
 
@@ -61,6 +64,9 @@ func (a *App) purgeDue(ctx context.Context) error {
 
 func (a *App) purge(ctx context.Context) error {
 	report, err := a.Evidence.Purge(ctx)
+	if _, lost := a.Evidence.MarkLost(ctx); lost != nil {
+		err = errors.Join(err, lost)
+	}
 	if report.Purged > 0 || report.Failed > 0 || report.Cases > 0 {
 		a.log.InfoContext(ctx, "purged", "due", report.Due, "purged", report.Purged, "failed", report.Failed, "orphans", report.Orphans, "cases", report.Cases)
 	}

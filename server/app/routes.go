@@ -37,6 +37,7 @@ var web embed.FS
 //	/graphql               GraphQL: POST, server-sent events, graphql-transport-ws
 //	/files/                tus 1.0, with a bearer of beginUpload or takeSnapshot
 //	/media/{id}            previews and video, with a grant of openMedia, Range
+//	/exports/{writing}     an encrypted archive, once, with a grant of beginExport
 //	/whip/{session}        WHIP (RFC 9725), with a bearer of publish
 //	/whep/{session}        WHEP, with a bearer of watch
 //	/callbacks/sms         what became of an SMS, signed by the gateway (docs/messages.md)
@@ -57,6 +58,7 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 	mux.Handle("/graphql", a.visitors(api))
 	mux.Handle(evidence.FilesPath, a.ours(a.Evidence.Files()))
 	mux.Handle(evidence.MediaPath, a.ours(a.Evidence.Media()))
+	mux.Handle(evidence.ExportPath, a.ours(a.Evidence.Archives()))
 	mux.Handle("/whip/", a.ours(a.Live))
 	mux.Handle("/whep/", a.ours(a.Live))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -127,8 +127,12 @@ func (db *DB) Read(ctx context.Context) *gorm.DB {
 type snapshotKey struct{ *DB }
 
 // Snapshot runs fn in a read-only transaction that sees one state throughout:
-// every Read with the context that fn is given. Not for concurrent reads.
+// every Read with the context that fn is given. Not for concurrent reads. Within
+// a transaction it is that one.
 func (db *DB) Snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	if _, inside := ctx.Value(snapshotKey{db}).(*gorm.DB); inside {
+		return fn(ctx)
+	}
 	return db.gorm.WithContext(ctx).Transaction(func(q *gorm.DB) error {
 		return fn(context.WithValue(ctx, snapshotKey{db}, q))
 	}, &sql.TxOptions{Isolation: db.snapshotLevel(), ReadOnly: true})

@@ -224,6 +224,7 @@ func (h *house) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(evidence.FilesPath, h.Files())
 	mux.Handle(evidence.MediaPath, h.Media())
+	mux.Handle(evidence.ExportPath, h.Archives())
 	return mux
 }
 

@@ -22,6 +22,7 @@ const (
 	UseWatch   Use = "WATCH"   // WHEP, Object is the viewing
 	UseMedia   Use = "MEDIA"   // /media, Object is the viewing
 	UseCode    Use = "CODE"    // join, Object is the link whose code was right
+	UseExport  Use = "EXPORT"  // /exports, Object is the writing
 )
 
 // Lives of bearers.

@@ -157,6 +157,26 @@ const (
 	LeakForwarded         Type = "LEAK_FORWARDED"
 	LeakEscalated         Type = "LEAK_ESCALATED"
 	LeakClosed            Type = "LEAK_CLOSED"
+
+	// exports and checkpoints
+	ExportRequested    Type = "EXPORT_REQUESTED"
+	ExportApproved     Type = "EXPORT_APPROVED"
+	ExportRefused      Type = "EXPORT_REFUSED"
+	ExportAlarm        Type = "EXPORT_ALARM"
+	ExportOpened       Type = "EXPORT_OPENED"
+	ExportFileOpened   Type = "EXPORT_FILE_OPENED"
+	ExportStreamed     Type = "EXPORT_STREAMED"
+	ExportFailed       Type = "EXPORT_FAILED"
+	ExportMismatched   Type = "EXPORT_MISMATCHED"
+	ExportWritten      Type = "EXPORT_WRITTEN"
+	ExportReceipted    Type = "EXPORT_RECEIPTED"
+	ExportMediumClosed Type = "EXPORT_MEDIUM_CLOSED"
+	ExportFileLost     Type = "EXPORT_FILE_LOST"
+	ExportExpired      Type = "EXPORT_EXPIRED"
+	DeputyAppointed    Type = "DEPUTY_APPOINTED"
+	DeputyEnded        Type = "DEPUTY_ENDED"
+	CheckpointUnsent   Type = "CHECKPOINT_UNSENT"
+	CheckpointSent     Type = "CHECKPOINT_SENT"
 )
 
 // Types lists every type, as the schema's enum does.
@@ -180,4 +200,7 @@ var Types = []Type{
 	UsageReported, UsageChased, UsageAcknowledged, LeakReported, LeakForwarded, LeakEscalated, LeakClosed,
 	PasskeyRegistered, PasskeyRemoved, PasskeyRefused, UserChanged, RoleChanged, UserSuspended, UserReinstated, UserRemoved, EnrolmentIssued, EnrolmentRefused, Enrolled,
 	PasswordAllowed, PasswordWithdrawn, PasswordSealed, SealedPasswordOpened, FingerprintTaskOpened, FingerprintTaskDone, Confirmed, ScreenLocked, ScreenUnlocked, SessionPassedOn, NumberRevealed,
+	ExportRequested, ExportApproved, ExportRefused, ExportAlarm, ExportOpened, ExportFileOpened, ExportStreamed,
+	ExportFailed, ExportMismatched, ExportWritten, ExportReceipted, ExportMediumClosed, ExportFileLost, ExportExpired,
+	DeputyAppointed, DeputyEnded, CheckpointUnsent, CheckpointSent,
 }

@@ -96,6 +96,16 @@ const (
 	StaffLinkSuspended   Reason = "STAFF_LINK_SUSPENDED"
 	StaffLinkRevoked     Reason = "STAFF_LINK_REVOKED"
 	AlreadyTaken         Reason = "ALREADY_TAKEN"
+
+	ExportGround       Reason = "EXPORT_GROUND"
+	ExportFileUnfit    Reason = "EXPORT_FILE_UNFIT"
+	ExportOwnRequest   Reason = "EXPORT_OWN_REQUEST"
+	ExportNotDeputy    Reason = "EXPORT_NOT_DEPUTY"
+	ExportNotApproved  Reason = "EXPORT_NOT_APPROVED"
+	ExportNotPermitted Reason = "EXPORT_NOT_PERMITTED"
+	ExportState        Reason = "EXPORT_STATE"
+	ExportMismatch     Reason = "EXPORT_MISMATCH"
+	PersonUnfit        Reason = "PERSON_UNFIT"
 )
 
 type row struct {
@@ -191,4 +201,14 @@ var table = map[Reason]row{
 	ConfirmationMissing:  {Denied, 0, "この操作には、指紋（許可されている人はパスワード）での確認が必要です。", "This needs to be confirmed with your passkey, or with the password where it is allowed."},
 	ConfirmationRefused:  {Denied, 0, "確認できませんでした。この操作のために、もう一度確認してください。", "The confirmation was not accepted. Confirm again, for this very act."},
 	UserRemoved:          {Conflicting, 0, "この利用者は抹消されています。必要なら、新しく登録してください。", "This person was removed. Register them anew if needed."},
+
+	ExportGround:       {Invalid, 0, "保存の理由を1つだけ選び、法令名・文書番号、事案番号、または理由の記述を書いてください。", "Choose exactly one ground and give what it asks for: law and document number, incident number, or the reason in words."},
+	ExportFileUnfit:    {Conflicting, 0, "保存できないファイルが含まれています（受信中、破損、または別の事案）。", "A chosen file cannot be exported: it is still arriving, damaged, or of another case."},
+	ExportOwnRequest:   {Denied, 0, "自分が申請した保存、または自分が許可を受ける保存は、自分では許可できません。", "You cannot approve what you requested yourself, or what permits yourself."},
+	ExportNotDeputy:    {Denied, 0, "いまは職務代行者に指定されていません。運用管理責任者が許可します。", "You are not the manager's deputy at this time. The manager approves."},
+	ExportNotApproved:  {Denied, 0, "許可された申請がありません。運用管理責任者の許可を受けてください。", "There is no approved request. Ask the manager for approval first."},
+	ExportNotPermitted: {Denied, 0, "この保存の許可を受けた者ではありません。", "You are not the person who was permitted to write this export."},
+	ExportState:        {Conflicting, 0, "この申請は、いまその操作ができる段階にありません。画面を読み直してください。", "The request is not at a stage where this can be done. Load again."},
+	ExportMismatch:     {Conflicting, 0, "媒体から読み戻した内容が、送った内容と違います。もう一度書き込んでください。", "What was read back from the medium is not what was sent. Write it again."},
+	PersonUnfit:        {Invalid, 0, "その人は指定できません。在籍中の運用管理者または受理担当者を選んでください。", "This person cannot be chosen. Choose an active supervisor or dispatcher."},
 }
