@@ -42,6 +42,7 @@ export const words = {
     offlineHeading: '電波がとどいていません',
     unreachable: '電波がとどいていません。自動でやりなおしています。',
     back: 'もどる',
+    code: { heading: '電話の警察官が言う番号を入れてください', label: '番号', next: 'つぎへ' },
   },
   en: {
     proof: 'This page is from the police you are talking to',
@@ -88,6 +89,7 @@ export const words = {
     offlineHeading: 'No network',
     unreachable: 'No network. We keep trying by ourselves.',
     back: 'Back',
+    code: { heading: 'Enter the number the officer says', label: 'Number', next: 'Next' },
   },
 };
 

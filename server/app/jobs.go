@@ -96,12 +96,15 @@ func (a *App) every(what string, pause time.Duration, f func(context.Context) er
 }
 
 // DueWork does at once what the jobs would do by and by: links that ran out,
-// officers' phones and reports, files and facts that are due.
+// officers' phones and reports, files and facts that are due, reminders.
 func (a *App) DueWork(ctx context.Context) error {
 	if _, err := a.Cases.ExpireDue(ctx); err != nil {
 		return err
 	}
 	if err := errors.Join(a.tendStaff(ctx), a.Operations.Forget(ctx)); err != nil {
+		return err
+	}
+	if _, err := a.People.RemindCallerCodes(ctx); err != nil {
 		return err
 	}
 	return a.purge(ctx)

@@ -56,6 +56,7 @@ export const boardSessionFragment = graphql(`
     dispatcher { id displayName }
     staffMember { id unit name }
     checks { supervisorTold }
+    report { state late reportedAt }
     requestedAt
     linkSentAt
     openedAt

@@ -8,6 +8,7 @@ export type Page =
   | { readonly name: 'statistics' }
   | { readonly name: 'journal' }
   | { readonly name: 'users' }
+  | { readonly name: 'settings' }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -26,7 +27,7 @@ export function pageOf(pathname: string): Page {
   if ((name === 'case' || name === 'session') && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  if ((name === 'statistics' || name === 'journal' || name === 'users') && id === undefined) {
+  if ((name === 'statistics' || name === 'journal' || name === 'users' || name === 'settings') && id === undefined) {
     return { name };
   }
   return { name: 'missing' };
@@ -40,6 +41,7 @@ export const paths = {
   statistics: '/console/statistics',
   journal: '/console/journal',
   users: '/console/users',
+  settings: '/console/settings',
   outbox: '/outbox',
 } as const;
 

@@ -32,6 +32,8 @@ export const script = defineMessages({
     sentAgain: 'もう一度メッセージを送りました。新しいほうの青い文字を押してください。前のものは使えません。',
     proof: (one: string, two: string) => `画面に「${one}」「${two}」と出ていますか。`,
     code: (digits: string) => `画面に、この数字を入れてください。${digits}。`,
+    codeAgain: (digits: string) => `数字が合いませんでした。もう一度、一つずつ入れてください。${digits}。`,
+    codeWait: '新しい数字をお伝えします。少しお待ちください。',
     state: {
       REQUESTED: 'これから電話にメッセージを送ります。そのままお待ちください。',
       LINK_SENT: 'メッセージが届いたら、青い文字を押してください。電話は切らないでください。',
@@ -95,6 +97,8 @@ export const script = defineMessages({
     sentAgain: 'We have sent another message. Tap the blue link in the new one. The old one no longer works.',
     proof: (one: string, two: string) => `Does your screen show “${one}” and “${two}”?`,
     code: (digits: string) => `Please enter these digits on the page: ${digits}.`,
+    codeAgain: (digits: string) => `The digits did not match. Please enter them again, one by one: ${digits}.`,
+    codeWait: 'I will give you new digits. Please hold on.',
     state: {
       REQUESTED: 'I am about to send you a message. Please hold on.',
       LINK_SENT: 'When the message comes, tap the blue link. Please do not hang up.',

@@ -3,6 +3,7 @@ import { graphql } from '$lib/api/graphql';
 export const clockQuery = graphql(`
   query ServerClock {
     settings { clockInDoubt }
+    callerCode { applied due reason }
   }
 `);
 

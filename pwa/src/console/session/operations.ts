@@ -58,14 +58,16 @@ export const sessionFragment = graphql(
     changedAt
     stall
     stalledAt
+    locationDeniedAt
+    report { state late lateReason reportedAt answeredAt answeredBy { id displayName } reason }
     endReason
     misdirected
     live
     arriving
     counts { recordings photosNow photosBefore videosNow videosBefore snapshots incomplete positions }
-    link { id state uses used issuedAt expiresAt diedAt code proof { ja en } }
+    link { id state uses used issuedAt expiresAt diedAt code codeExpiresAt codeTriesLeft proof { ja en } }
     deliveries { id purpose channel status failure attempts queuedAt sentAt deliveredAt }
-    contactTasks { id number { e164 groups whole } openedAt doneAt outcome }
+    contactTasks { id number { e164 groups whole } email openedAt doneAt outcome }
     phones { id state system browser language joinedAt boundAt stoppedAt }
     lastPosition { id latitude longitude accuracy capturedAt receivedAt }
     media(first: 50) {

@@ -37,7 +37,7 @@ export type Mode = SessionDetails['asked'];
 
 /** What came while the page was open, for those who listen. */
 export interface Arrival {
-  readonly kind: 'files' | 'position' | 'frame' | 'live' | 'stall';
+  readonly kind: 'files' | 'position' | 'frame' | 'live' | 'stall' | 'code' | 'stopped';
   readonly count: number;
   readonly stall?: NonNullable<SessionDetails['stall']>;
 }
@@ -194,7 +194,11 @@ export class SessionView {
     if (next.firstFrameAt && !before.firstFrameAt) {
       this.#onArrival({ kind: 'frame', count: 1 });
     }
-    if (next.stall && next.stall !== before.stall) {
+    if (next.link && next.link.id === before.link?.id && next.link.codeTriesLeft < before.link.codeTriesLeft) {
+      this.#onArrival({ kind: 'code', count: next.link.codeTriesLeft });
+    } else if (next.report?.state === 'STOPPED' && before.report?.state !== 'STOPPED') {
+      this.#onArrival({ kind: 'stopped', count: 1 });
+    } else if (next.stall && next.stall !== before.stall) {
       this.#onArrival({ kind: 'stall', count: 1, stall: next.stall });
     }
   }
@@ -204,6 +208,11 @@ export class SessionView {
     if (answer.link?.id !== this.#details?.link?.id) {
       this.take(answer);
     }
+  }
+
+  /** Does what another part of the page asks for, one thing at a time, and shows what it answers. */
+  perform(act: () => Promise<SessionDetails>): Promise<void> {
+    return this.#act(act);
   }
 
   /** Asks the caller for another way of helping. */

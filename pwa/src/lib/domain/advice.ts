@@ -18,19 +18,27 @@ export interface AdviceClock {
  * A link that was not opened is a matter of the message; one that was opened, of the phone.
  */
 export function adviceClock(
-  session: Moments & { readonly asked: string; readonly email: string | null },
+  session: Moments & {
+    readonly asked: string;
+    readonly email: string | null;
+    readonly stall: string | null;
+    /** When the newest link went out: sending again begins the clock anew. */
+    readonly sentAt: string | null;
+  },
   now: number,
 ): AdviceClock | null {
   if (!session.linkSentAt || session.connectedAt || isOver(session)) {
     return null;
   }
-  const elapsed = Math.max(0, now - Date.parse(session.linkSentAt));
+  const elapsed = Math.max(0, now - Date.parse(session.sentAt ?? session.linkSentAt));
+  // A message that did not arrive is not waited for.
+  const undelivered = session.stall === 'SMS_UNDELIVERED';
   const steps: (Advice | null)[] = session.openedAt
     ? [null, session.asked === 'LIVE' ? 'SWITCH_TO_PHOTO' : null, 'STOP']
     : ['SEND_AGAIN', session.email ? null : 'EMAIL', 'STOP'];
   const advice = adviceAfter.flatMap((after, index) => {
     const step = steps[index];
-    return elapsed >= after && step ? [step] : [];
+    return (elapsed >= after || (undelivered && step !== 'STOP')) && step ? [step] : [];
   });
   return { elapsed, advice: advice.reverse() };
 }

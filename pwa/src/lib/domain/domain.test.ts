@@ -150,8 +150,18 @@ describe('the order of the board', () => {
 });
 
 describe('the advice clock', () => {
-  const way = (facts: Partial<Moments> & { asked?: string; email?: string | null }, seconds: number) =>
-    adviceClock({ ...moments, asked: 'LIVE', email: null, ...facts }, clock(seconds));
+  const way = (
+    facts: Partial<Moments> & { asked?: string; email?: string | null; stall?: string; sentAt?: string },
+    seconds: number,
+  ) => adviceClock({ ...moments, asked: 'LIVE', email: null, stall: null, sentAt: null, ...facts }, clock(seconds));
+
+  test('a message that did not arrive is not waited for', () => {
+    expect(way({ linkSentAt: at(0), stall: 'SMS_UNDELIVERED' }, 2)?.advice).toEqual(['EMAIL', 'SEND_AGAIN']);
+  });
+
+  test('sending again begins the clock anew', () => {
+    expect(way({ linkSentAt: at(0), sentAt: at(80) }, 95)).toEqual({ elapsed: 15_000, advice: [] });
+  });
 
   test('runs from sending until something arrives', () => {
     expect(way({}, 5)).toBeNull();
