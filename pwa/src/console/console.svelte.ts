@@ -3,19 +3,34 @@ import { createContext } from 'svelte';
 import type { ResultOf } from '$lib/api/graphql';
 import { Api } from '$lib/api/client';
 import { Refusal, Unreachable } from '$lib/api/refusal';
+import { Terminal, versionOf } from '$lib/api/terminal';
 import { Clock } from '$lib/ui/clock.svelte';
 import { Notices } from '$lib/ui/notices.svelte';
 import { Board } from './board/board.svelte';
 import { Connection } from './connection.svelte';
 import { i18n } from './i18n';
-import { meQuery, signOutMutation } from './operations';
+import { meQuery, ownTerminalSubscription, signOutMutation } from './operations';
 import { Router } from './router.svelte';
 
 /** Whoever is signed in, with the agency. */
 export type SignedIn = {
   readonly agency: NonNullable<ResultOf<typeof meQuery>['me']>['agency'];
   readonly user: NonNullable<NonNullable<ResultOf<typeof meQuery>['me']>['user']>;
+  /** A manager who receives like a dispatcher, where another rule provides so (第5の2). */
+  readonly reception: boolean;
 };
+
+/** Whether this browser is a terminal that the server answers. */
+export type TerminalStanding = 'enrolled' | 'unknown' | 'suspended' | 'revoked';
+
+const standings: Readonly<Record<string, TerminalStanding>> = {
+  TERMINAL_UNKNOWN: 'unknown',
+  TERMINAL_SUSPENDED: 'suspended',
+  TERMINAL_REVOKED: 'revoked',
+};
+
+/** How long until a line that broke is opened again, in ms. */
+const openAgain = 2_000;
 
 /** Why the sign-in page is shown. */
 export type SignedOutReason = 'start' | 'expired' | 'left';
@@ -26,9 +41,12 @@ export class Console {
   readonly connection = new Connection();
   readonly router = new Router();
   readonly notices = new Notices();
+  readonly terminal = new Terminal(versionOf(import.meta.url, navigator.userAgent));
   readonly api = new Api({
     language: () => i18n.locale,
+    terminal: this.terminal,
     onSignedOut: () => this.#expire(),
+    onRefused: (refusal) => this.#onRefused(refusal),
     onReach: (way, reached) => this.connection.note(way, reached, this.clock.now),
     onServerTime: (server, ours) => this.clock.compare(server, ours),
   });
@@ -37,6 +55,13 @@ export class Console {
   #unreachable = $state(false);
   #signedOut = $state<SignedOutReason>('start');
   #board = $state.raw<Board | null>(null);
+  #standing = $state<TerminalStanding>('enrolled');
+  #presence: () => void = () => undefined;
+
+  /** Whether this browser is a terminal that the server answers. */
+  get standing(): TerminalStanding {
+    return this.#standing;
+  }
 
   /** Who is signed in; null while nobody is, or it is not known yet. */
   get me(): SignedIn | null {
@@ -81,8 +106,9 @@ export class Console {
     this.#unreachable = false;
     try {
       const { me } = await this.api.ask(meQuery, {});
+      this.#standing = 'enrolled';
       if (me?.user) {
-        this.enter({ agency: me.agency, user: me.user });
+        this.enter({ agency: me.agency, user: me.user, reception: me.reception });
       }
     } catch (error) {
       this.#unreachable = error instanceof Unreachable;
@@ -95,7 +121,8 @@ export class Console {
   enter(me: SignedIn): void {
     this.#leave();
     this.#me = me;
-    if (me.user.role !== 'MANAGER') {
+    this.#presence = this.#bePresent();
+    if (me.user.role !== 'MANAGER' || me.reception) {
       this.#board = new Board(this.api, me.user, () => this.clock.now);
       this.#board.start();
     }
@@ -136,7 +163,46 @@ export class Console {
     }
   }
 
+  /** Gives up a key that was revoked for good, so that this browser can be enrolled anew. */
+  async forgetTerminal(): Promise<void> {
+    await this.terminal.forget();
+    this.#standing = 'unknown';
+  }
+
+  #onRefused(refusal: Refusal): void {
+    const standing = standings[refusal.reason];
+    if (standing) {
+      this.#standing = standing;
+      this.#leave();
+      this.notices.all.forEach(({ id }) => this.notices.close(id)); // what they tell is for whoever was here
+    } else if (refusal.reason === 'FORBIDDEN' && this.#me?.reception) {
+      void this.identify(); // the reception has ended
+    }
+  }
+
+  /** Holds a line that says that this terminal is there, and hears at once when it may no more. */
+  #bePresent(): () => void {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let stop: () => void = () => undefined;
+    const open = (): void => {
+      stop = this.api.subscribe(ownTerminalSubscription, {}, {
+        next: () => undefined,
+        failed: () => undefined, // the line to the server has told it already
+        closed: () => {
+          timer = setTimeout(open, openAgain);
+        },
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }
+
   #leave(): void {
+    this.#presence();
+    this.#presence = () => undefined;
     this.#board?.stop();
     this.#board = null;
     this.#me = null;

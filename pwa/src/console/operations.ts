@@ -5,6 +5,7 @@ export const meQuery = graphql(`
   query Me {
     me {
       kind
+      reception
       agency { id code nameJa nameEn }
       user { id userName displayName role }
     }
@@ -16,6 +17,7 @@ export const signInMutation = graphql(`
     signIn(input: $input) {
       me {
         kind
+        reception
         agency { id code nameJa nameEn }
         user { id userName displayName role }
       }
@@ -26,6 +28,12 @@ export const signInMutation = graphql(`
 export const signOutMutation = graphql(`
   mutation SignOut {
     signOut { done }
+  }
+`);
+
+export const ownTerminalSubscription = graphql(`
+  subscription OwnTerminal {
+    ownTerminalChanged { id }
   }
 `);
 

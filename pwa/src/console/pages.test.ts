@@ -12,6 +12,8 @@ describe('addresses', () => {
     [paths.case('a/b'), { name: 'case', id: 'a/b' }],
     [paths.session('s'), { name: 'session', id: 's' }],
     ['/console/statistics', { name: 'statistics' }],
+    ['/console/terminals', { name: 'terminals' }],
+    ['/console/terminals/a', { name: 'missing' }],
     ['/outbox', { name: 'outbox' }],
     ['/console/case', { name: 'missing' }],
     ['/console/case/a/b', { name: 'missing' }],

@@ -9,6 +9,7 @@ export type Page =
   | { readonly name: 'journal' }
   | { readonly name: 'users' }
   | { readonly name: 'settings' }
+  | { readonly name: 'terminals' }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -28,6 +29,7 @@ export function pageOf(pathname: string): Page {
     return { name, id: decodeURIComponent(id) };
   }
   if ((name === 'statistics' || name === 'journal' || name === 'users' || name === 'settings') && id === undefined) {
+  if ((name === 'statistics' || name === 'journal' || name === 'users' || name === 'terminals') && id === undefined) {
     return { name };
   }
   return { name: 'missing' };
@@ -42,6 +44,7 @@ export const paths = {
   journal: '/console/journal',
   users: '/console/users',
   settings: '/console/settings',
+  terminals: '/console/terminals',
   outbox: '/outbox',
 } as const;
 

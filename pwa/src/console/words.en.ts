@@ -1,4 +1,5 @@
 // Every text of the console in English.
+import { en as terminalWords } from './terminals/words';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
 
@@ -43,6 +44,7 @@ export const en: Translated<typeof ja> = {
     settings: 'Settings',
     home: 'Start',
     skip: 'Skip to content',
+    terminals: 'Terminals',
     attention: (count) => `${count} need${count === 1 ? 's' : ''} you`,
   },
   role: { MANAGER: 'Manager', SUPERVISOR: 'Supervisor', DISPATCHER: 'Dispatcher' },
@@ -863,4 +865,6 @@ export const en: Translated<typeof ja> = {
   staff: {
     badge: (unit, name) => `Officer ${name}, ${unit}`,
   },
+
+  ...terminalWords,
 };

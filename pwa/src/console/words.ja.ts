@@ -1,4 +1,6 @@
 // Every text of the console in Japanese. The names are the keys of every other language.
+import { ja as terminalWords } from './terminals/words';
+
 export const ja = {
   title: '映像通報 指令台',
   product: '110番映像通報システム',
@@ -38,6 +40,7 @@ export const ja = {
     settings: '設定',
     home: 'はじめに',
     skip: '本文へ移動',
+    terminals: '端末',
     attention: (count: number) => `要対応 ${count}件`,
   },
   role: { MANAGER: '運用管理責任者', SUPERVISOR: '運用管理者', DISPATCHER: '受理担当者' },
@@ -857,4 +860,6 @@ export const ja = {
   staff: {
     badge: (unit: string, name: string) => `職員 ${unit} ${name}`,
   },
+
+  ...terminalWords,
 } as const;

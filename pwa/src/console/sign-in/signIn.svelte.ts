@@ -40,7 +40,7 @@ export class SignIn {
           password: this.password,
         },
       });
-      return signIn.me.user ? { agency: signIn.me.agency, user: signIn.me.user } : null;
+      return signIn.me.user ? { agency: signIn.me.agency, user: signIn.me.user, reception: signIn.me.reception } : null;
     } finally {
       this.password = '';
       this.#tried = false;

@@ -3,7 +3,11 @@
 import { Client, type DocumentInput, fetchExchange, stringifyDocument } from '@urql/core';
 import { type Client as SocketClient, createClient } from 'graphql-ws';
 import { Kind, type DocumentNode } from 'graphql';
+import type { Terminal } from './terminal';
 import { Refusal, Unreachable, failureOf, refusalOf } from './refusal';
+
+/** Where everything is asked. */
+const endpoint = '/graphql';
 
 /** How long the server may take to answer a query or a mutation, in ms. Its own deadline is 5 s. */
 const answerWithin = 15_000;
@@ -24,6 +28,10 @@ export interface ApiOptions {
   readonly language: () => string;
   /** The server does not know the sign-in (any more). */
   readonly onSignedOut: () => void;
+  /** The server refused something, whatever it was. */
+  readonly onRefused?: (refusal: Refusal) => void;
+  /** Proves on each request where this browser is. */
+  readonly terminal: Terminal;
   /** The server could be reached, or not, by this way. */
   readonly onReach: (way: 'request' | 'socket', reached: boolean) => void;
   /** What the server's clock said, at a moment of ours. */
@@ -48,7 +56,7 @@ export class Api {
   constructor(options: ApiOptions) {
     this.#options = options;
     this.#client = new Client({
-      url: '/graphql',
+      url: endpoint,
       exchanges: [fetchExchange],
       requestPolicy: 'network-only',
       preferGetMethod: false,
@@ -83,8 +91,8 @@ export class Api {
     } catch (error) {
       if (error instanceof Unreachable) {
         this.#options.onReach('request', false);
-      } else if (error instanceof Refusal && error.reason === 'UNAUTHENTICATED') {
-        this.#options.onSignedOut();
+      } else if (error instanceof Refusal) {
+        this.#refused(error);
       }
       throw error;
     } finally {
@@ -110,7 +118,7 @@ export class Api {
       {
         next: ({ data, errors }) => {
           if (errors && errors.length > 0) {
-            end(() => sink.failed(refusalOf(errors)));
+            end(() => this.#failed(errors, sink));
           } else if (data && !over) {
             sink.next(data);
           }
@@ -144,7 +152,10 @@ export class Api {
   }
 
   async #fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-    const response = await fetch(input, { ...init, credentials: 'same-origin', cache: 'no-store' });
+    let response = await this.#send(input, init);
+    if (response.headers.get('www-authenticate')?.startsWith('DPoP')) {
+      response = await this.#send(input, init); // the nonce was too old; the answer brought another
+    }
     this.#options.onReach('request', response.status < 502 || response.status > 504);
     const date = response.headers.get('date');
     if (date) {
@@ -153,16 +164,40 @@ export class Api {
     return response;
   }
 
+  async #send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const { terminal } = this.#options;
+    const proof = await terminal.proof('POST', endpoint);
+    const headers = new Headers(init?.headers);
+    if (proof) {
+      headers.set('DPoP', proof);
+    }
+    const response = await fetch(input, { ...init, headers, credentials: 'same-origin', cache: 'no-store' });
+    terminal.hear(response.headers.get('dpop-nonce'));
+    return response;
+  }
+
+  #refused(refusal: Refusal): void {
+    if (refusal.reason === 'UNAUTHENTICATED') {
+      this.#options.onSignedOut();
+    }
+    this.#options.onRefused?.(refusal);
+  }
+
   #failed<Event>(cause: unknown, sink: Sink<Event>): void {
     if (Array.isArray(cause)) {
       const refusal = refusalOf(cause);
-      if (refusal.reason === 'UNAUTHENTICATED') {
-        this.#options.onSignedOut();
-      }
+      this.#refused(refusal);
       sink.failed(refusal);
     } else if (typeof cause === 'object' && cause !== null && 'code' in cause && refusedCodes.includes(Number(cause.code))) {
-      this.#options.onSignedOut();
-      sink.failed(new Refusal('', 'unauthenticated', 'UNAUTHENTICATED'));
+      const reason = 'reason' in cause && typeof cause.reason === 'string' ? cause.reason : '';
+      if (reason === 'TERMINAL_NONCE') {
+        this.#options.terminal.renew();
+        sink.closed();
+        return;
+      }
+      const refusal = new Refusal('', 'unauthenticated', reason.startsWith('TERMINAL_') ? reason : 'UNAUTHENTICATED');
+      this.#refused(refusal);
+      sink.failed(refusal);
     } else {
       sink.closed();
     }
@@ -172,8 +207,11 @@ export class Api {
     const options = this.#options;
     let pong: ReturnType<typeof setTimeout> | undefined;
     const client = createClient({
-      url: () => `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/graphql`,
-      connectionParams: () => ({ 'Genba-Actor': 'console', language: options.language() }),
+      url: () => `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${endpoint}`,
+      connectionParams: async () => {
+        const proof = await options.terminal.proof('GET', endpoint);
+        return { 'Genba-Actor': 'console', language: options.language(), ...(proof ? { DPoP: proof } : {}) };
+      },
       lazy: true,
       lazyCloseTimeout: lingerFor,
       // A subscription sent again by the library would start at its first cursor and repeat what came since.
