@@ -32,6 +32,9 @@ const standings: Readonly<Record<string, TerminalStanding>> = {
 /** How long until a line that broke is opened again, in ms. */
 const openAgain = 2_000;
 
+/** How long until a line that was refused is asked for again, in ms. */
+const askAgain = 15_000;
+
 /** Why the sign-in page is shown. */
 export type SignedOutReason = 'start' | 'expired' | 'left';
 
@@ -187,7 +190,9 @@ export class Console {
     const open = (): void => {
       stop = this.api.subscribe(ownTerminalSubscription, {}, {
         next: () => undefined,
-        failed: () => undefined, // the line to the server has told it already
+        failed: () => {
+          timer = setTimeout(open, askAgain); // who has to leave has been told already, and stops it
+        },
         closed: () => {
           timer = setTimeout(open, openAgain);
         },

@@ -195,7 +195,7 @@ export class Api {
         sink.closed();
         return;
       }
-      const refusal = new Refusal('', 'unauthenticated', reason.startsWith('TERMINAL_') ? reason : 'UNAUTHENTICATED');
+      const refusal = new Refusal('', 'unauthenticated', reason || 'UNAUTHENTICATED');
       this.#refused(refusal);
       sink.failed(refusal);
     } else {
