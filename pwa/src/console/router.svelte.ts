@@ -28,9 +28,10 @@ export function pageOf(pathname: string): Page {
   if ((name === 'case' || name === 'session') && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  if ((name === 'statistics' || name === 'journal' || name === 'users' || name === 'settings') && id === undefined) {
-  if ((name === 'statistics' || name === 'journal' || name === 'users' || name === 'terminals') && id === undefined) {
-    return { name };
+  const single = ['statistics', 'journal', 'users', 'settings', 'terminals'] as const;
+  const page = single.find((known) => known === name);
+  if (page !== undefined && id === undefined) {
+    return { name: page };
   }
   return { name: 'missing' };
 }
