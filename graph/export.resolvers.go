@@ -133,7 +133,7 @@ func (r *mutationResolver) DecideExport(ctx context.Context, input model.DecideE
 	if err != nil {
 		return nil, err
 	}
-	return exportPayload(r.Evidence.DecideExport(ctx, actorOf(ctx), exportID, input.Approve, text(input.Refusal)))
+	return exportPayload(r.Evidence.DecideExport(ctx, actorOf(ctx), exportID, decision(input)))
 }
 
 // BeginExport is the resolver for the beginExport field.

@@ -49,7 +49,7 @@ func (y *happy) exports(v *visitor) {
 	id := a.text("requestExport", "exportRequest", "id")
 	require.Equal(t, media, a.text("requestExport", "exportRequest", "files", "0", "mediaFileID"))
 	require.Equal(t, false, a.at("requestExport", "exportRequest", "mayDecide"))
-	own := map[string]any{"exportID": id, "approve": true}
+	own := map[string]any{"exportID": id, "approve": true, "confirmation": map[string]any{"password": password}}
 	if v.actor.Role == policy.Supervisor {
 		deputy := y.appoint(y.manager(), v.actor.ID)
 		require.Equal(t, "EXPORT_OWN_REQUEST", y.input(v, "decideExport", "DecideExportInput", "exportRequest { id }", own).reason())
@@ -59,7 +59,7 @@ func (y *happy) exports(v *visitor) {
 	}
 	a = y.must(y.manager(), `{ exportRequests { nodes { id caseNumber mayDecide mayWrite law document requestedBy { displayName } files { kind size dueAt purgedAt } } } }`, nil)
 	require.Equal(t, true, a.at("exportRequests", "nodes", "0", "mayDecide"))
-	a = y.run(y.manager(), "decideExport", "exportRequest { state decidedAs decidedBy { id } }", own)
+	a = y.run(y.signIn(y.own, "boss", policy.Manager), "decideExport", "exportRequest { state decidedAs decidedBy { id } }", own)
 	require.Equal(t, "APPROVED", a.text("decideExport", "exportRequest", "state"))
 	require.Equal(t, "MANAGER", a.text("decideExport", "exportRequest", "decidedAs"))
 	a = y.run(v, "beginExport", "writingID url grant expiresAt fileName passphrase", map[string]any{"exportID": id})

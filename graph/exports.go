@@ -20,6 +20,14 @@ func exportPayload(r *evidence.ExportRequest, err error) (*model.ExportRequestPa
 	return &model.ExportRequestPayload{ExportRequest: r}, nil
 }
 
+func decision(in model.DecideExportInput) evidence.Decision {
+	d := evidence.Decision{Approve: in.Approve, Refusal: text(in.Refusal)}
+	if in.Confirmation != nil {
+		d.Confirmation = confirmation(in.Confirmation)
+	}
+	return d
+}
+
 func deputyPayload(d *identity.Deputy, err error) (*model.DeputyPayload, error) {
 	if err != nil {
 		return nil, err

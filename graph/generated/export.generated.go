@@ -2108,7 +2108,7 @@ func (ec *executionContext) unmarshalInputDecideExportInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"exportID", "approve", "refusal"}
+	fieldsInOrder := [...]string{"exportID", "approve", "refusal", "confirmation"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2136,6 +2136,13 @@ func (ec *executionContext) unmarshalInputDecideExportInput(ctx context.Context,
 				return it, err
 			}
 			it.Refusal = data
+		case "confirmation":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("confirmation"))
+			data, err := ec.unmarshalOConfirmationInput2ᚖgenbaᚋgraphᚋmodelᚐConfirmationInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Confirmation = data
 		}
 	}
 	return it, nil

@@ -2959,6 +2959,14 @@ func (ec *executionContext) marshalNUserPayload2ᚖgenbaᚋgraphᚋmodelᚐUserP
 	return ec._UserPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOConfirmationInput2ᚖgenbaᚋgraphᚋmodelᚐConfirmationInput(ctx context.Context, v any) (*model.ConfirmationInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputConfirmationInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOCredential2ᚖgenbaᚋserverᚋidentityᚐCredential(ctx context.Context, sel ast.SelectionSet, v *identity.Credential) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

@@ -7237,6 +7237,8 @@ input DecideExportInput {
   exportID: ID!
   approve: Boolean!
   refusal: String
+  "Another touch of the passkey, for APPROVE_EXPORT of this request; only where it is approved."
+  confirmation: ConfirmationInput
 }
 
 "Which approved request to write."
@@ -7368,7 +7370,7 @@ extend type Query {
 extend type Mutation {
   "Asks for files to be kept on a medium of the organisation (第6の4). Calls at once; purge never waits for it. EXPORT_GROUND, EXPORT_FILE_UNFIT, PERSON_UNFIT."
   requestExport(input: RequestExportInput!): ExportRequestPayload! @can(object: EXPORT, action: REQUEST)
-  "The manager's or a dated deputy's decision (第6の5), never of their own request. EXPORT_OWN_REQUEST, EXPORT_NOT_DEPUTY, EXPORT_STATE, REASON_MISSING."
+  "The manager's or a dated deputy's decision (第6の5), never of their own request. EXPORT_OWN_REQUEST, EXPORT_NOT_DEPUTY, EXPORT_STATE, REASON_MISSING, CONFIRMATION_MISSING, CONFIRMATION_REFUSED."
   decideExport(input: DecideExportInput!): ExportRequestPayload! @can(object: EXPORT, action: APPROVE)
   "Lets the permitted person fetch the archive, once. Journaled file by file before the first byte. EXPORT_NOT_APPROVED, EXPORT_NOT_PERMITTED, GONE."
   beginExport(input: BeginExportInput!): BeginExportPayload! @can(object: EXPORT, action: WRITE)

@@ -266,6 +266,8 @@ type DecideExportInput struct {
 	ExportID string  `json:"exportID"`
 	Approve  bool    `json:"approve"`
 	Refusal  *string `json:"refusal,omitempty"`
+	// Another touch of the passkey, for APPROVE_EXPORT of this request; only where it is approved.
+	Confirmation *ConfirmationInput `json:"confirmation,omitempty"`
 }
 
 // A page of appointments, newest first.

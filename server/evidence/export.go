@@ -326,13 +326,37 @@ func (r *ExportRequest) shownTo(actor policy.Actor) bool {
 	return actor.Role != policy.Dispatcher || r.RequestedBy == actor.ID || r.PermittedID == actor.ID
 }
 
+// Decision approves a request with another touch of the passkey, or refuses it
+// with the reason.
+type Decision struct {
+	Approve      bool
+	Refusal      string
+	Confirmation identity.Confirmation
+}
+
 // DecideExport approves or refuses a request (第6の5): the manager does, or a
 // deputy within their time, never the requester and never the person permitted.
-// EXPORT_OWN_REQUEST, EXPORT_NOT_DEPUTY, EXPORT_STATE, REASON_MISSING, GONE.
-func (e *Evidence) DecideExport(ctx context.Context, actor policy.Actor, id string, approve bool, refusal string) (*ExportRequest, error) {
-	refusal = strings.TrimSpace(refusal)
+// EXPORT_OWN_REQUEST, EXPORT_NOT_DEPUTY, EXPORT_STATE, REASON_MISSING,
+// CONFIRMATION_MISSING, CONFIRMATION_REFUSED.
+func (e *Evidence) DecideExport(ctx context.Context, actor policy.Actor, id string, d Decision) (*ExportRequest, error) {
+	approve, refusal := d.Approve, strings.TrimSpace(d.Refusal)
 	if utf8.RuneCountInString(refusal) > maxExportText {
 		return nil, problem.New(problem.BadInput)
+	}
+	if approve { // a touch is asked for only where it could decide something
+		r, err := e.Export(ctx, actor, id)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := e.approver(ctx, actor, r); err != nil {
+			return nil, err
+		}
+		if r.State != ExportIsRequested {
+			return nil, problem.New(problem.ExportState)
+		}
+		if err := e.Identity.Confirm(ctx, actor, identity.ApproveExport, id, d.Confirmation); err != nil {
+			return nil, err
+		}
 	}
 	return e.changeExport(ctx, actor, id, func(tx *database.Tx, r *ExportRequest) error {
 		as, err := e.approver(tx.Context(), actor, r)

@@ -36,12 +36,15 @@ func (s *scene) ask(permitted policy.Actor, files ...*evidence.MediaFile) eviden
 	return in
 }
 
+// approval is confirmed with the password of somebody without a passkey.
+var approval = evidence.Decision{Approve: true, Confirmation: identity.Confirmation{Password: password}}
+
 // approved is a request for the files that the manager has approved.
 func (s *scene) approved(manager, permitted policy.Actor, files ...*evidence.MediaFile) *evidence.ExportRequest {
 	s.t.Helper()
 	r, err := s.RequestExport(s.ctx(), s.dispatcher, s.ask(permitted, files...))
 	require.NoError(s.t, err)
-	r, err = s.DecideExport(s.ctx(), manager, r.ID, true, "")
+	r, err = s.DecideExport(s.ctx(), manager, r.ID, approval)
 	require.NoError(s.t, err)
 	return r
 }
@@ -194,7 +197,7 @@ func TestExportIsNeverSelfApproved(t *testing.T) {
 		}
 		mine, permitting, others := ask(deputy, s.dispatcher), ask(s.dispatcher, deputy), ask(s.dispatcher, s.dispatcher)
 		decide := func(by policy.Actor, id string) error {
-			_, err := s.DecideExport(s.ctx(), by, id, true, "")
+			_, err := s.DecideExport(s.ctx(), by, id, approval)
 			return err
 		}
 		requireProblem(t, decide(deputy, others), problem.ExportNotDeputy)
@@ -209,15 +212,19 @@ func TestExportIsNeverSelfApproved(t *testing.T) {
 		dbtest.ClockOf(s.db).Advance(2 * time.Hour)
 		requireProblem(t, decide(deputy, mine), problem.ExportOwnRequest)
 		requireProblem(t, decide(deputy, permitting), problem.ExportOwnRequest)
+		_, err = s.DecideExport(s.ctx(), deputy, others, evidence.Decision{Approve: true})
+		requireProblem(t, err, problem.ConfirmationMissing)
+		_, err = s.DecideExport(s.ctx(), deputy, others, evidence.Decision{Approve: true, Confirmation: identity.Confirmation{Password: "not the password"}})
+		requireProblem(t, err, problem.ConfirmationRefused)
 		require.NoError(t, decide(deputy, others))
 		requireProblem(t, decide(manager, others), problem.ExportState)
 		another := ask(s.dispatcher, s.dispatcher)
 		_, err = s.identity.EndDeputy(s.ctx(), manager, d.ID)
 		require.NoError(t, err)
 		requireProblem(t, decide(deputy, another), problem.ExportNotDeputy)
-		_, err = s.DecideExport(s.ctx(), manager, another, false, "")
+		_, err = s.DecideExport(s.ctx(), manager, another, evidence.Decision{})
 		requireProblem(t, err, problem.ReasonMissing)
-		r, err := s.DecideExport(s.ctx(), manager, another, false, "対象外")
+		r, err := s.DecideExport(s.ctx(), manager, another, evidence.Decision{Refusal: "対象外"})
 		require.NoError(t, err)
 		require.Equal(t, evidence.ExportIsRefused, r.State)
 		require.NoError(t, decide(manager, mine))
@@ -234,7 +241,7 @@ func TestNoArchiveWithoutAnApprovedRequest(t *testing.T) {
 		require.NoError(t, err)
 		refused, err := s.RequestExport(s.ctx(), s.dispatcher, s.ask(s.dispatcher, file))
 		require.NoError(t, err)
-		_, err = s.DecideExport(s.ctx(), manager, refused.ID, false, "対象外")
+		_, err = s.DecideExport(s.ctx(), manager, refused.ID, evidence.Decision{Refusal: "対象外"})
 		require.NoError(t, err)
 		approved := s.approved(manager, s.dispatcher, file)
 		for _, id := range []string{asked.ID, refused.ID} {
@@ -300,12 +307,9 @@ func TestPurgeNeverWaitsForAnExport(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, step.alarm, r.Alarm, step.before)
 		}
-		_, err = s.identity.StillSignedIn(s.ctx(), s.dispatcher.Login)
-		if err != nil { // a sign-in does not last for days
-			_, s.dispatcher, err = s.identity.SignIn(s.ctx(), "fukushima", "sato", password)
-			require.NoError(t, err)
-		}
 		s.run(due.Sub(s.db.Now()))
+		_, s.dispatcher, err = s.identity.SignIn(s.ctx(), "fukushima", "sato", password) // one does not last for days
+		require.NoError(t, err)
 		require.Equal(t, 1, s.purge().Purged)
 		marked, err := s.MarkLost(s.ctx())
 		require.NoError(t, err)
@@ -316,7 +320,7 @@ func TestPurgeNeverWaitsForAnExport(t *testing.T) {
 		lost, err := s.Export(s.ctx(), manager, one.ID)
 		require.NoError(t, err)
 		require.Equal(t, evidence.ExportIsExpired, lost.State)
-		_, err = s.DecideExport(s.ctx(), manager, one.ID, true, "")
+		_, err = s.DecideExport(s.ctx(), manager, one.ID, approval)
 		requireProblem(t, err, problem.ExportState)
 		half, err := s.Export(s.ctx(), manager, both.ID)
 		require.NoError(t, err)

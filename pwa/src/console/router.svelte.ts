@@ -10,6 +10,7 @@ export type Page =
   | { readonly name: 'users' }
   | { readonly name: 'settings' }
   | { readonly name: 'terminals' }
+  | { readonly name: 'exports' }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -28,7 +29,7 @@ export function pageOf(pathname: string): Page {
   if ((name === 'case' || name === 'session') && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  const single = ['statistics', 'journal', 'users', 'settings', 'terminals'] as const;
+  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports'] as const;
   const page = single.find((known) => known === name);
   if (page !== undefined && id === undefined) {
     return { name: page };
@@ -46,6 +47,7 @@ export const paths = {
   users: '/console/users',
   settings: '/console/settings',
   terminals: '/console/terminals',
+  exports: '/console/exports',
   outbox: '/outbox',
 } as const;
 

@@ -1,5 +1,6 @@
 // Every text of the console in English.
 import { en as terminalWords } from './terminals/words';
+import { exportsEn } from './exports/words.en';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
 
@@ -35,6 +36,7 @@ export const en: Translated<typeof ja> = {
     copyPosition: 'Copy the position',
     escape: 'Close what is open',
   },
+  exports: exportsEn,
   nav: {
     label: 'Pages',
     board: 'Board',

@@ -1,5 +1,6 @@
 // Every text of the console in Japanese. The names are the keys of every other language.
 import { ja as terminalWords } from './terminals/words';
+import { exportsJa } from './exports/words.ja';
 
 export const ja = {
   title: '映像通報 指令台',
@@ -31,6 +32,7 @@ export const ja = {
     copyPosition: '位置をコピーする',
     escape: '開いているものを閉じる',
   },
+  exports: exportsJa,
   nav: {
     label: '画面',
     board: '受理状況',
