@@ -173,7 +173,7 @@ func (i *Identity) unlocked(ctx context.Context, actor policy.Actor, in Confirma
 	if err != nil {
 		return "", nil, err
 	}
-	by, hash := ByPassword, u.PasswordHash
+	by, hash, password := ByPassword, u.PasswordHash, in.Password
 	l, err := i.login(ctx, actor.Login)
 	if err != nil {
 		return "", nil, err
@@ -183,7 +183,7 @@ func (i *Identity) unlocked(ctx context.Context, actor policy.Actor, in Confirma
 		if err := i.db.Read(ctx).Limit(1).Find(&opened, "login_id = ?", l.ID).Error; err != nil {
 			return "", nil, fmt.Errorf("read sealed password: %w", err)
 		}
-		if by, hash = BySealed, ""; len(opened) > 0 {
+		if by, hash, password = BySealed, "", readCode(in.Password); len(opened) > 0 {
 			hash = opened[0].Hash
 		}
 	} else if !u.mayUsePassword() {
@@ -192,7 +192,7 @@ func (i *Identity) unlocked(ctx context.Context, actor policy.Actor, in Confirma
 	if hash == "" {
 		return "", nil, problem.New(problem.PasswordNotAllowed)
 	}
-	match, err := i.guess(ctx, u.ID, in.Password, hash)
+	match, err := i.guess(ctx, u.ID, password, hash)
 	if err != nil {
 		return "", nil, err
 	}

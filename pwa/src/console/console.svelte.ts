@@ -10,6 +10,9 @@ import { Board } from './board/board.svelte';
 import { Connection } from './connection.svelte';
 import { i18n } from './i18n';
 import { meQuery, ownTerminalSubscription, signOutMutation } from './operations';
+import { PasskeyFailure } from './passkey';
+import { lockScreenMutation, stayAwakeMutation } from './people/operations';
+import { Presence } from './presence.svelte';
 import { Router } from './router.svelte';
 
 /** Whoever is signed in, with the agency. */
@@ -59,7 +62,18 @@ export class Console {
   #signedOut = $state<SignedOutReason>('start');
   #board = $state.raw<Board | null>(null);
   #standing = $state<TerminalStanding>('enrolled');
-  #presence: () => void = () => undefined;
+  #line: () => void = () => undefined;
+  #locked = $state(false);
+  #idleLimit = 15 * 60_000;
+  readonly presence = new Presence({
+    limit: () => this.#idleLimit,
+    onThere: () => {
+      if (this.#me && !this.#locked) {
+        this.api.ask(stayAwakeMutation, {}).catch(() => undefined); // the screen locks early at worst
+      }
+    },
+    onGone: () => void this.lock(),
+  });
 
   /** Whether this browser is a terminal that the server answers. */
   get standing(): TerminalStanding {
@@ -81,6 +95,11 @@ export class Console {
     return this.#unreachable;
   }
 
+  /** Whether the screen is locked. */
+  get locked(): boolean {
+    return this.#locked;
+  }
+
   /** Why nobody is signed in. */
   get signedOut(): SignedOutReason {
     return this.#signedOut;
@@ -93,7 +112,7 @@ export class Console {
 
   /** Begins; the answer ends everything. */
   start(): () => void {
-    const stops = [this.clock.start(), this.router.start()];
+    const stops = [this.clock.start(), this.router.start(), this.presence.start()];
     if (this.router.page.name !== 'outbox') {
       void this.identify();
     }
@@ -111,7 +130,8 @@ export class Console {
       const { me } = await this.api.ask(meQuery, {});
       this.#standing = 'enrolled';
       if (me?.user) {
-        this.enter({ agency: me.agency, user: me.user, reception: me.reception });
+        this.#idleLimit = me.idleLimit * 1000;
+        this.enter({ agency: me.agency, user: me.user, reception: me.reception }, me.locked);
       }
     } catch (error) {
       this.#unreachable = error instanceof Unreachable;
@@ -121,13 +141,30 @@ export class Console {
   }
 
   /** Somebody has signed in. */
-  enter(me: SignedIn): void {
+  enter(me: SignedIn, locked = false): void {
     this.#leave();
     this.#me = me;
-    this.#presence = this.#bePresent();
+    if ((this.#locked = locked)) {
+      return;
+    }
+    this.#line = this.#bePresent();
     if (me.user.role !== 'MANAGER' || me.reception) {
       this.#board = new Board(this.api, me.user, () => this.clock.now);
       this.#board.start();
+    }
+  }
+
+  /** Locks the screen: what it showed is gone until it is unlocked. */
+  async lock(): Promise<void> {
+    if (!this.#me || this.#locked) {
+      return;
+    }
+    try {
+      await this.api.ask(lockScreenMutation, {}); // first: a reload must not open what was locked
+    } catch {
+      // The server locks by itself when its own time is over.
+    } finally {
+      this.#showLock();
     }
   }
 
@@ -144,6 +181,9 @@ export class Console {
 
   /** What to tell the reader of an error. */
   sentence(error: unknown): string {
+    if (error instanceof PasskeyFailure) {
+      return i18n.t.passkey[error.why];
+    }
     // The server's own sentences for these two speak to callers.
     if (error instanceof Refusal && error.reason === 'SESSION_ENDED') {
       return i18n.t.failed.sessionEnded;
@@ -178,6 +218,8 @@ export class Console {
       this.#standing = standing;
       this.#leave();
       this.notices.all.forEach(({ id }) => this.notices.close(id)); // what they tell is for whoever was here
+    } else if (refusal.reason === 'SCREEN_LOCKED') {
+      this.#showLock();
     } else if (refusal.reason === 'FORBIDDEN' && this.#me?.reception) {
       void this.identify(); // the reception has ended
     }
@@ -205,12 +247,20 @@ export class Console {
     };
   }
 
+  #showLock(): void {
+    const me = this.#me;
+    if (me && !this.#locked) {
+      this.enter(me, true);
+    }
+  }
+
   #leave(): void {
-    this.#presence();
-    this.#presence = () => undefined;
+    this.#line();
+    this.#line = () => undefined;
     this.#board?.stop();
     this.#board = null;
     this.#me = null;
+    this.#locked = false;
     this.connection.forgetSocket();
     void this.api.close();
   }

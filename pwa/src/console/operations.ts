@@ -6,6 +6,8 @@ export const meQuery = graphql(`
     me {
       kind
       reception
+      locked
+      idleLimit
       agency { id code nameJa nameEn }
       user { id userName displayName role }
     }

@@ -7,7 +7,8 @@ export type Page =
   | { readonly name: 'session'; readonly id: string }
   | { readonly name: 'statistics' }
   | { readonly name: 'journal' }
-  | { readonly name: 'users' }
+  | { readonly name: 'users'; readonly id?: string }
+  | { readonly name: 'enrol' }
   | { readonly name: 'settings' }
   | { readonly name: 'terminals' }
   | { readonly name: 'exports' }
@@ -29,7 +30,10 @@ export function pageOf(pathname: string): Page {
   if ((name === 'case' || name === 'session') && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports'] as const;
+  if (name === 'users' && id !== undefined) {
+    return { name, id: decodeURIComponent(id) };
+  }
+  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol'] as const;
   const page = single.find((known) => known === name);
   if (page !== undefined && id === undefined) {
     return { name: page };
@@ -48,6 +52,9 @@ export const paths = {
   settings: '/console/settings',
   terminals: '/console/terminals',
   exports: '/console/exports',
+  user: (id: string): string => `/console/users/${encodeURIComponent(id)}`,
+  newUser: '/console/users/new',
+  enrol: '/console/enrol',
   outbox: '/outbox',
 } as const;
 

@@ -2,6 +2,8 @@
 import type { Api } from '$lib/api/client';
 import type { SignedIn } from '../console.svelte';
 import { signInMutation } from '../operations';
+import { touch } from '../passkey';
+import { beginSignInMutation, finishSignInMutation, signInSealedMutation } from '../people/operations';
 
 /** The state of the sign-in page. */
 export class SignIn {
@@ -25,22 +27,40 @@ export class SignIn {
     return this.#tried && (this.userName.trim() === '' || this.password === '');
   }
 
+  /** Signs in by passkey: whichever of ours the authenticator has. */
+  async byPasskey(): Promise<SignedIn | null> {
+    if (this.#busy) {
+      return null;
+    }
+    this.#busy = true;
+    try {
+      const { challenge, options } = (await this.#api.ask(beginSignInMutation, {})).beginSignIn;
+      const assertion = await touch(options);
+      const input = { agency: this.#agency, userName: this.userName.trim() || null, challenge, assertion };
+      const { me } = (await this.#api.ask(finishSignInMutation, { input })).finishSignIn;
+      return me.user ? { agency: me.agency, user: me.user, reception: me.reception } : null;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  get #agency(): string | null {
+    return this.agency.trim() === '' ? null : this.agency.trim();
+  }
+
   /** Signs in; null where something is missing. The password does not outlive the try. */
-  async submit(): Promise<SignedIn | null> {
+  async submit(sealed = false): Promise<SignedIn | null> {
     this.#tried = true;
     if (this.#busy || this.missing) {
       return null;
     }
     this.#busy = true;
     try {
-      const { signIn } = await this.#api.ask(signInMutation, {
-        input: {
-          agency: this.agency.trim() === '' ? null : this.agency.trim(),
-          userName: this.userName.trim(),
-          password: this.password,
-        },
-      });
-      return signIn.me.user ? { agency: signIn.me.agency, user: signIn.me.user, reception: signIn.me.reception } : null;
+      const input = { agency: this.#agency, userName: this.userName.trim(), password: this.password };
+      const { me } = sealed
+        ? (await this.#api.ask(signInSealedMutation, { input })).signInSealed
+        : (await this.#api.ask(signInMutation, { input })).signIn;
+      return me.user ? { agency: me.agency, user: me.user, reception: me.reception } : null;
     } finally {
       this.password = '';
       this.#tried = false;
