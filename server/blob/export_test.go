@@ -14,8 +14,16 @@ func (s *Store) FailSync() {
 }
 
 // FillDisk lets every later write stop after so many bytes.
-func (s *Store) FillDisk(bytes int) {
-	s.write = func(f *os.File, b []byte, at int64) (int, error) {
+func (s *Store) FillDisk(bytes int) { s.write = stopAfter(bytes) }
+
+// FillDisk lets every later write of a key stop after so many bytes.
+func (k *Keys) FillDisk(bytes int) { k.write = stopAfter(bytes) }
+
+// FreeDisk undoes FillDisk.
+func (k *Keys) FreeDisk() { k.write = (*os.File).WriteAt }
+
+func stopAfter(bytes int) func(*os.File, []byte, int64) (int, error) {
+	return func(f *os.File, b []byte, at int64) (int, error) {
 		n, err := f.WriteAt(b[:min(len(b), bytes)], at)
 		return n, errors.Join(err, syscall.ENOSPC)
 	}
@@ -26,6 +34,12 @@ func (s *Store) FreeDisk() { s.write = (*os.File).WriteAt }
 
 // HealSync undoes FailSync.
 func (s *Store) HealSync() { s.sync = fdatasync }
+
+// Folders calls sync wherever a folder of the store is synced.
+func (s *Store) Folders(sync func(dir string) error) { s.folders.sync = sync }
+
+// Folders calls sync wherever a folder is synced for a new key.
+func (k *Keys) Folders(sync func(dir string) error) { k.folders.sync = sync }
 
 // ParseSegments walks bytes as if they were a file's and answers how many
 // segments and plain bytes it accepted.

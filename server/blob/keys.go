@@ -149,8 +149,13 @@ func mac(key, data []byte) []byte {
 // What is destroyed here opens nothing any more, wherever copies of the sealed
 // bytes may be. It is safe for concurrent use, and by several processes.
 type Keys struct {
-	dir string
-	mu  sync.Mutex
+	dir     string
+	folders *folders
+	write   func(f *os.File, b []byte, at int64) (int, error)
+
+	mu sync.Mutex
+	// kept says of which keys it is known that their names are on disk.
+	kept map[string]bool
 }
 
 // OpenKeys opens the key folder, making it (mode 0700) where it is absent.
@@ -166,12 +171,13 @@ func OpenKeys(dir string) (*Keys, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("open keys: folder %s is open to others (mode %04o); use 0700", dir, info.Mode().Perm())
 	}
-	return &Keys{dir: dir}, nil
+	return &Keys{dir: dir, folders: newFolders(dir), write: (*os.File).WriteAt, kept: map[string]bool{}}, nil
 }
 
-// Ensure answers the key of that name, making it where there is none. A new key
-// is on disk, file and folder synced, before Ensure returns. Names are paths
-// such as "open/<id>" or "due/<agency>/2026-12-01".
+// Ensure answers the key of that name, making it where there is none. The key
+// is on disk, file and folder synced, before Ensure returns: what it sealed must
+// not outlive it. Names are paths such as "open/<id>" or
+// "due/<agency>/2026-12-01".
 func (k *Keys) Ensure(name string) (*Key, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -179,35 +185,44 @@ func (k *Keys) Ensure(name string) (*Key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key, err := k.read(name)
-	if !errors.Is(err, ErrNoKey) {
+	if err == nil && k.kept[name] || err != nil && !errors.Is(err, ErrNoKey) {
 		return key, err
 	}
-	key, err = NewKey()
+	folder := filepath.Dir(k.path(name))
+	if err := k.folders.ensure(folder); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
 	if err != nil {
-		return nil, err
+		if err := k.make(name); err != nil {
+			return nil, fmt.Errorf("make key: %w", err)
+		}
+	}
+	// One that is there already may be left by a sync that failed, or by a
+	// process that ended before it.
+	if err := k.folders.sync(folder); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	k.kept[name] = true
+	return k.read(name)
+}
+
+func (k *Keys) make(name string) error {
+	key, err := NewKey()
+	if err != nil {
+		return err
 	}
 	path := k.path(name)
-	folder := filepath.Dir(path)
-	if err := makeFolder(folder); err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	temp, err := writeTemp(folder, []byte(key.secret+"\n"))
-	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+	temp := filepath.Join(filepath.Dir(path), tempPrefix+rand.Text())
+	if err := k.writeTemp(temp, []byte(key.secret+"\n")); err != nil {
+		return err
 	}
 	// A hard link never replaces: of two processes one makes the key and both
 	// read the same one.
 	linkErr := os.Link(temp, path)
-	if err := os.Remove(temp); err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+	if errors.Is(linkErr, fs.ErrExist) {
+		linkErr = nil
 	}
-	if linkErr != nil && !errors.Is(linkErr, fs.ErrExist) {
-		return nil, fmt.Errorf("make key: %w", linkErr)
-	}
-	if err := syncFolder(folder); err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	return k.read(name)
+	return errors.Join(linkErr, os.Remove(temp))
 }
 
 // Get answers the key of that name, or ErrNoKey.
@@ -244,6 +259,7 @@ func (k *Keys) Destroy(name string) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	delete(k.kept, name)
 	path := k.path(name)
 	if err := overwrite(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -304,21 +320,21 @@ func (k *Keys) path(name string) string {
 	return filepath.Join(k.dir, filepath.FromSlash(name)+keySuffix)
 }
 
-func writeTemp(folder string, text []byte) (path string, err error) {
-	path = filepath.Join(folder, tempPrefix+rand.Text())
+// writeTemp makes a file that is synced; where it fails, nothing stays.
+func (k *Keys) writeTemp(path string, text []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	if _, err := f.Write(text); err != nil {
-		return "", err
+	if _, err := k.write(f, text, 0); err != nil {
+		return err
 	}
-	return path, f.Sync()
+	return f.Sync()
 }
 
 // makeFolder makes a folder and its missing parents, each one synced into the
@@ -343,7 +359,52 @@ func makeFolder(dir string) error {
 	if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncFolder(parent)
+	if err := syncFolder(parent); err != nil {
+		return errors.Join(err, os.Remove(dir)) // made and synced anew the next time
+	}
+	return nil
+}
+
+// folders makes the folders below a root that is there. Unlike a file's, a
+// folder's sync may be tried again: a file system that cannot write its names
+// takes nothing any more. It is safe for concurrent use.
+type folders struct {
+	sync func(dir string) error
+
+	mu sync.Mutex
+	// kept says of which folders it is known that their names are on disk.
+	kept map[string]bool
+}
+
+func newFolders(root string) *folders {
+	return &folders{sync: syncFolder, kept: map[string]bool{filepath.Clean(root): true}}
+}
+
+// ensure makes a folder and its missing parents, and returns once each is on
+// disk. One that is there already may be left by a sync that failed, or by a
+// process that ended before it: each process syncs it once.
+func (f *folders) ensure(dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.make(dir)
+}
+
+func (f *folders) make(dir string) error {
+	if f.kept[dir] {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if err := f.make(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := f.sync(parent); err != nil {
+		return err
+	}
+	f.kept[dir] = true
+	return nil
 }
 
 func syncFolder(dir string) error {

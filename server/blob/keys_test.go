@@ -2,10 +2,12 @@ package blob_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -78,6 +80,55 @@ func TestKeys(t *testing.T) {
 		require.NotContains(t, err.Error(), "CANARY")
 		_, err = keys.Ensure("server")
 		require.Error(t, err, "a broken key is never replaced by a new one")
+	})
+	t.Run("on a full disk nothing is left of a key, and it is made when there is room", func(t *testing.T) {
+		keys, dir := openKeys(t)
+		for _, room := range []int{0, 40} {
+			keys.FillDisk(room)
+			_, err := keys.Ensure("open/a")
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			left, err := os.ReadDir(filepath.Join(dir, "open"))
+			require.NoError(t, err)
+			require.Empty(t, left)
+		}
+		keys.FreeDisk()
+		_, err := keys.Ensure("open/a")
+		require.NoError(t, err)
+	})
+	t.Run("a key is not handed out before it is on disk", func(t *testing.T) {
+		keys, dir := openKeys(t)
+		synced := map[string]int{}
+		failing := dir
+		watch := func(dir string) error {
+			if dir == failing {
+				return errors.New("disk says no")
+			}
+			synced[dir]++
+			return nil
+		}
+		keys.Folders(watch)
+		open := filepath.Join(dir, "open")
+		for _, failing = range []string{dir, dir, open, open} {
+			_, err := keys.Ensure("open/a")
+			require.Error(t, err)
+		}
+		require.FileExists(t, filepath.Join(open, "a.key"))
+		failing = ""
+		for range 2 {
+			_, err := keys.Ensure("open/a")
+			require.NoError(t, err)
+		}
+		require.Equal(t, map[string]int{dir: 1, open: 1}, synced)
+
+		again, err := blob.OpenKeys(dir + "/")
+		require.NoError(t, err)
+		again.Folders(watch)
+		clear(synced)
+		for range 2 {
+			_, err := again.Ensure("open/a")
+			require.NoError(t, err)
+		}
+		require.Equal(t, map[string]int{dir: 1, open: 1}, synced, "the process before may have ended in between")
 	})
 	t.Run("names are listed by prefix", func(t *testing.T) {
 		keys, _ := openKeys(t)

@@ -23,7 +23,7 @@ var (
 	// ErrBusy says that the file is open for writing elsewhere.
 	ErrBusy = errors.New("blob: file is being written")
 	// ErrStopped says that a sync failed, or the file was closed: nothing more
-	// is appended through this File.
+	// is appended to it by this process, or through this File.
 	ErrStopped = errors.New("blob: file takes no more segments")
 	// ErrTooLarge says that a segment or its meta is over its bound.
 	ErrTooLarge = errors.New("blob: segment too large")
@@ -40,13 +40,19 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("blob: segment %d is 
 
 // Store is a folder of sealed files. It is safe for concurrent use.
 type Store struct {
-	dir   string
-	write func(f *os.File, b []byte, at int64) (int, error)
-	sync  func(*os.File) error
+	dir     string
+	folders *folders
+	write   func(f *os.File, b []byte, at int64) (int, error)
+	sync    func(*os.File) error
 
-	mu      sync.Mutex
-	stopped map[string]bool
+	mu sync.Mutex
+	// stopped are the files of which a sync failed, and how many of their bytes
+	// were acknowledged before.
+	stopped map[string]int64
 }
+
+// unknown is the length of a stopped file of which nothing is known.
+const unknown = -1
 
 // OpenStore opens the folder of sealed files, making it (mode 0700) where it is
 // absent.
@@ -54,7 +60,7 @@ func OpenStore(dir string) (*Store, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{dir: dir, write: (*os.File).WriteAt, sync: fdatasync, stopped: map[string]bool{}}, nil
+	return &Store{dir: dir, folders: newFolders(dir), write: (*os.File).WriteAt, sync: fdatasync, stopped: map[string]int64{}}, nil
 }
 
 func fdatasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
@@ -83,7 +89,7 @@ func (s *Store) Create(name string, key *Key) (*File, error) {
 		return nil, err
 	}
 	path := s.path(name)
-	if err := makeFolder(filepath.Dir(path)); err != nil {
+	if err := s.folders.ensure(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("create file: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
@@ -93,7 +99,7 @@ func (s *Store) Create(name string, key *Key) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create file: %w", err)
 	}
-	if err := errors.Join(lock(f), f.Sync(), syncFolder(filepath.Dir(path))); err != nil {
+	if err := errors.Join(lock(f), f.Sync(), s.folders.sync(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("create file: %w", errors.Join(err, f.Close(), os.Remove(path)))
 	}
 	s.mu.Lock()
@@ -117,16 +123,18 @@ func lock(f *os.File) error {
 
 // Reopen continues a file after a crash or a pause: it reads every segment,
 // drops a torn tail and syncs what is left before it returns. A damaged segment
-// before the last is a *DamagedError; an unknown name is ErrNotFound; a file
-// whose sync failed in this process is ErrStopped.
+// before the last is a *DamagedError; an unknown name is ErrNotFound. A file
+// whose sync failed in this process is opened as it was acknowledged before, and
+// takes no more segments; where the sync that failed was Reopen's, that is not
+// known, and the answer is ErrStopped.
 func (s *Store) Reopen(name string, key *Key) (*File, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	stopped := s.stopped[name]
+	size, stopped := s.stopped[name]
 	s.mu.Unlock()
-	if stopped {
+	if stopped && size == unknown {
 		return nil, ErrStopped
 	}
 	f, err := os.OpenFile(s.path(name), os.O_RDWR, 0)
@@ -137,46 +145,66 @@ func (s *Store) Reopen(name string, key *Key) (*File, error) {
 		return nil, fmt.Errorf("reopen file: %w", err)
 	}
 	file := s.newFile(name, key, f)
-	if err := file.recover(); err != nil {
+	if err := lock(f); err != nil {
+		return nil, fmt.Errorf("reopen file: %w", errors.Join(err, f.Close()))
+	}
+	if stopped {
+		file.stopped = ErrStopped
+		err = file.scan(size)
+	} else {
+		err = file.recover()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reopen file: %w", errors.Join(err, f.Close()))
 	}
 	return file, nil
 }
 
 func (f *File) recover() error {
-	if err := lock(f.f); err != nil {
-		return err
-	}
 	info, err := f.f.Stat()
 	if err != nil {
 		return err
 	}
-	size := info.Size()
+	if err := f.scan(info.Size()); err != nil {
+		var damaged *DamagedError
+		if !errors.As(err, &damaged) {
+			return err
+		}
+		torn, tornErr := f.sealer.tornOnly(f.f, f.at.file+1, info.Size())
+		if tornErr != nil {
+			return tornErr
+		}
+		if !torn {
+			return err
+		}
+		if err := f.f.Truncate(f.at.file); err != nil {
+			return err
+		}
+	}
+	// What was whole before a kill may still be in memory only. A sync that
+	// failed is not tried again: the next one may say that all is well.
+	if err := errors.Join(f.store.sync(f.f), f.store.folders.sync(filepath.Dir(f.f.Name()))); err != nil {
+		f.stop(unknown)
+		return err
+	}
+	return nil
+}
+
+// scan reads the segments of a file of that size, as far as they are what was
+// written.
+func (f *File) scan(size int64) error {
 	for {
 		e, plain, err := f.scanOne(size)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if errors.Is(err, errHeader) || errors.Is(err, errBody) {
-			torn, tornErr := f.sealer.tornOnly(f.f, f.at.file+1, size)
-			if tornErr != nil {
-				return tornErr
-			}
-			if !torn {
-				return &DamagedError{Segment: int(f.at.index)}
-			}
-			if err := f.f.Truncate(f.at.file); err != nil {
-				return err
-			}
-			break
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errHeader), errors.Is(err, errBody):
+			return &DamagedError{Segment: int(f.at.index)}
+		case err != nil:
 			return err
 		}
 		f.accept(e, plain)
 	}
-	// A segment that was whole before a kill may still be in memory only.
-	return f.f.Sync()
 }
 
 func (f *File) scanOne(size int64) (entry, []byte, error) {
@@ -216,13 +244,13 @@ func (f *File) Append(data, meta []byte) error {
 	}
 	if _, err := f.store.write(f.f, frame, f.at.file); err != nil {
 		if cut := f.f.Truncate(f.at.file); cut != nil {
-			f.stop()
+			f.stop(f.at.file)
 			err = errors.Join(err, cut)
 		}
 		return fmt.Errorf("append segment: %w", err)
 	}
 	if err := f.store.sync(f.f); err != nil {
-		f.stop()
+		f.stop(f.at.file)
 		// Later reads would see from memory what the disk may not hold.
 		return fmt.Errorf("append segment: %w", errors.Join(err, f.f.Truncate(f.at.file)))
 	}
@@ -230,10 +258,12 @@ func (f *File) Append(data, meta []byte) error {
 	return nil
 }
 
-func (f *File) stop() {
+// stop ends writing for as long as this process lives; so many bytes of the file
+// are known to be on disk.
+func (f *File) stop(size int64) {
 	f.stopped = ErrStopped
 	f.store.mu.Lock()
-	f.store.stopped[f.name] = true
+	f.store.stopped[f.name] = size
 	f.store.mu.Unlock()
 }
 

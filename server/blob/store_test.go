@@ -150,13 +150,74 @@ func TestFile(t *testing.T) {
 		require.ErrorIs(t, f.Append([]byte("three"), nil), blob.ErrStopped)
 		require.EqualValues(t, 3, f.Size())
 		require.NoError(t, f.Close())
-		_, err = store.Reopen(name, key)
-		require.ErrorIs(t, err, blob.ErrStopped)
+		again, err := store.Reopen(name, key)
+		require.NoError(t, err, "what was acknowledged before can still be read and sealed")
+		require.ErrorIs(t, again.Append([]byte("three"), nil), blob.ErrStopped)
+		require.EqualValues(t, 3, again.Size())
+		require.Equal(t, f.SHA256(), again.SHA256())
+		require.Equal(t, f.Chain(), again.Chain())
+		require.NoError(t, again.Close())
 		r, err := store.Reader(name, key)
 		require.NoError(t, err)
 		defer r.Close()
 		require.EqualValues(t, 3, r.Size())
 		require.Equal(t, f.Chain(), r.Chain())
+	})
+	t.Run("a file taken up again whose sync fails is not opened by this process any more", func(t *testing.T) {
+		store, key, path := openStore(t)
+		write(t, store, key, path, []byte("one"))
+		store.FailSync()
+		_, err := store.Reopen(name, key)
+		require.Error(t, err)
+		store.HealSync()
+		_, err = store.Reopen(name, key)
+		require.ErrorIs(t, err, blob.ErrStopped, "the next sync may say that all is well")
+		next, err := blob.OpenStore(filepath.Dir(filepath.Dir(path)))
+		require.NoError(t, err)
+		f, err := next.Reopen(name, key)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, f.Size())
+		require.NoError(t, f.Close())
+	})
+	t.Run("a file is not made before its folders are on disk", func(t *testing.T) {
+		store, key, path := openStore(t)
+		folder := filepath.Dir(path)
+		synced := map[string]int{}
+		failing := filepath.Dir(folder)
+		store.Folders(func(dir string) error {
+			if dir == failing {
+				return errors.New("disk says no")
+			}
+			synced[dir]++
+			return nil
+		})
+		for range 2 {
+			_, err := store.Create(name, key)
+			require.Error(t, err)
+		}
+		failing = folder
+		_, err := store.Create(name, key)
+		require.Error(t, err)
+		require.NoFileExists(t, path)
+		failing = ""
+		f, err := store.Create(name, key)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.Equal(t, map[string]int{filepath.Dir(folder): 1, folder: 1}, synced)
+
+		next, err := blob.OpenStore(filepath.Dir(folder) + "/./") // as people write paths
+		require.NoError(t, err)
+		clear(synced)
+		next.Folders(func(dir string) error { synced[dir]++; return nil })
+		for _, other := range []string{"agency/a", "agency/b"} {
+			f, err := next.Create(other, key)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		}
+		f, err = next.Reopen(name, key)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.Equal(t, map[string]int{filepath.Dir(folder): 1, folder: 3}, synced, "the process before may have ended in between")
 	})
 	t.Run("a full disk leaves the file as it was, and it goes on when there is room", func(t *testing.T) {
 		store, key, path := openStore(t)
