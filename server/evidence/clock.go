@@ -91,14 +91,15 @@ func later(a, b time.Time) time.Time {
 // with the boot clock, within five minutes, since this boot's last anchor, when
 // the kernel says that it is synchronised, when nothing is stored yet, or when
 // a manager confirmed it. In doubt an alarm is journaled once, and Purge
-// destroys nothing.
+// destroys nothing. An error may come with what was found: then it could only
+// not be stored.
 func (e *Evidence) Anchor(ctx context.Context) (believed bool, err error) {
 	err = e.DB.InTx(ctx, func(tx *database.Tx) error {
 		believed, err = e.anchor(tx, false, policy.SystemActor())
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("anchor clock: %w", err)
+		return believed, fmt.Errorf("anchor clock: %w", err)
 	}
 	return believed, nil
 }
@@ -168,7 +169,7 @@ func (e *Evidence) anchor(tx *database.Tx, confirmed bool, actor policy.Actor) (
 		return true, nil
 	}
 	if err := tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(own).Error; err != nil {
-		return false, err
+		return believed, err
 	}
 	if was != own.Doubted {
 		e.journalBelief(tx, actor, believed, *own)

@@ -55,11 +55,16 @@ type ledgerRow struct {
 
 func (ledgerRow) TableName() string { return "retention_ledger" }
 
+// dueDay is a day on which files of an agency become due.
+type dueDay struct{ agency, day string }
+
 // sweepState remembers keys without a row from one sweep to the next: such a
 // key may belong to a file that another process is just beginning.
 type sweepState struct {
 	mu       sync.Mutex
 	suspects map[string]bool
+	// destroyed are keys of due days whose entries could not be journaled yet.
+	destroyed []dueDay
 	// boot and at are when the last sweep was.
 	boot string
 	at   time.Duration
@@ -100,13 +105,14 @@ func (e *Evidence) dueFiles(ctx context.Context, now time.Time, except []string,
 // with its ledger entry. Then it sweeps what no row points to, every ten
 // minutes, and erases the facts of cases whose last due time has passed. Every
 // step may be repeated, by several nodes at once too; a failure is counted,
-// keeps its row and does not stop the rest. While the clock is in doubt nothing
-// is destroyed and the error is ClockDoubted.
+// keeps its row and does not stop the rest; on a full disk destroying makes the
+// room for what is written about it. While the clock is in doubt nothing is
+// destroyed and the error is ClockDoubted.
 func (e *Evidence) Purge(ctx context.Context) (PurgeReport, error) {
 	var rep PurgeReport
-	believed, err := e.Anchor(ctx)
-	if err != nil {
-		return rep, err
+	believed, failures := e.Anchor(ctx)
+	if failures != nil && !believed {
+		return rep, failures
 	}
 	now := e.DB.Now()
 	if !believed {
@@ -117,8 +123,7 @@ func (e *Evidence) Purge(ctx context.Context) (PurgeReport, error) {
 		rep.Due = int(due)
 		return rep, problem.Wrap(problem.ClockDoubted, errDoubted)
 	}
-	var failures error
-	for _, step := range []func(context.Context, time.Time, *PurgeReport) error{e.purgeKeys, e.purgeFiles, e.sweepOrphans, e.eraseCases} {
+	for _, step := range []func(context.Context, time.Time, *PurgeReport) error{e.purgeKeys, e.purgeFiles, e.journalKeys, e.sweepOrphans, e.eraseCases} {
 		failures = errors.Join(failures, step(ctx, now, &rep))
 	}
 	if rep.Purged > 0 || rep.Cases > 0 {
@@ -170,12 +175,32 @@ func (e *Evidence) purgeKeys(ctx context.Context, now time.Time, rep *PurgeRepor
 			continue
 		}
 		rep.Keys++
-		failures = errors.Join(failures, e.DB.InTx(ctx, func(tx *database.Tx) error {
-			e.Journal.Append(tx, journal.Entry{Agency: agency, Actor: policy.SystemActor(), Type: journal.DueKeyDestroyed, Payload: map[string]any{"day": day}})
-			return nil
-		}))
+		e.sweep.mu.Lock()
+		e.sweep.destroyed = append(e.sweep.destroyed, dueDay{agency, day})
+		e.sweep.mu.Unlock()
 	}
+	_ = e.journalKeys(ctx, now, rep) // on a full disk it is their files that make room for it
 	return failures
+}
+
+// journalKeys journals the keys that were destroyed and are not journaled yet.
+func (e *Evidence) journalKeys(ctx context.Context, _ time.Time, _ *PurgeReport) error {
+	e.sweep.mu.Lock()
+	defer e.sweep.mu.Unlock()
+	if len(e.sweep.destroyed) == 0 {
+		return nil
+	}
+	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
+		for _, d := range e.sweep.destroyed {
+			e.Journal.Append(tx, journal.Entry{Agency: d.agency, Actor: policy.SystemActor(), Type: journal.DueKeyDestroyed, Payload: map[string]any{"day": d.day}})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("journal destroyed keys: %w", err)
+	}
+	e.sweep.destroyed = nil
+	return nil
 }
 
 func (e *Evidence) purgeFiles(ctx context.Context, now time.Time, rep *PurgeReport) error {

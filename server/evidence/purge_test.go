@@ -361,3 +361,32 @@ func TestSealedBytesHoldNoPlaintext(t *testing.T) {
 		requireNowhere(t, s.dir, data[len(data)-64:], bytes.Repeat([]byte("trailing evidence "), 4))
 	})
 }
+
+func TestPurgeOnAFullDisk(t *testing.T) {
+	s := newScene(t, dbtest.Open(t, dbtest.SQLiteDSN(t)))
+	m := s.upload(photoOf(t, 20_000))
+	due := s.row(m.ID).DueAt
+	for _, trigger := range []string{
+		"CREATE TRIGGER no_anchor BEFORE INSERT ON clock_anchors BEGIN SELECT RAISE(ABORT, 'full'); END",
+		"CREATE TRIGGER no_entry BEFORE INSERT ON journal_entries WHEN EXISTS (SELECT 1 FROM media_files) BEGIN SELECT RAISE(ABORT, 'full'); END",
+	} {
+		_, err := s.db.SQL().ExecContext(s.ctx(), trigger)
+		require.NoError(t, err)
+	}
+	clock := dbtest.ClockOf(s.db)
+	right := clock.Now()
+	clock.SetWall(due.Add(time.Hour))
+	rep, err := s.Purge(s.ctx())
+	require.Error(t, err)
+	require.Zero(t, rep.Purged, "a clock in doubt destroys nothing, whatever can be stored of it")
+	require.False(t, s.gone(m.ID))
+
+	clock.SetWall(right)
+	clock.Advance(due.Sub(right))
+	rep, err = s.Purge(s.ctx())
+	require.ErrorContains(t, err, "anchor clock", "that is all that is left undone")
+	require.Equal(t, 1, rep.Purged)
+	require.True(t, s.gone(m.ID))
+	require.Len(t, s.entries(journal.DueKeyDestroyed), 1)
+	require.Len(t, s.entries(journal.MediaPurged), 1)
+}

@@ -93,19 +93,25 @@ func (e *Evidence) Record(ctx context.Context, actor policy.Actor, session, cont
 	if err := e.open(ctx, actor, m, "", journal.RecordingStarted); err != nil {
 		return nil, err
 	}
-	key, err := e.key(m)
-	if err != nil {
-		return nil, err
-	}
-	f, err := e.Store.Create(blobName(m), key)
-	if err != nil {
-		return nil, errors.Join(diskProblem(err), e.discard(context.WithoutCancel(ctx), m, problem.New(problem.DiskFull)))
-	}
-	r := &Recording{e: e, media: *m, key: key, file: f, headAt: e.DB.Clock.Now(), writing: make(chan struct{}, 1)}
+	r := &Recording{e: e, media: *m, headAt: e.DB.Clock.Now(), writing: make(chan struct{}, 1)}
 	e.mu.Lock()
 	e.recording[m.ID] = r
 	e.mu.Unlock()
+	if err := r.create(); err != nil {
+		return nil, errors.Join(err, r.Close()) // where nothing can be cleared up now, Tend does it
+	}
 	return r, nil
+}
+
+func (r *Recording) create() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.key, r.failed = r.e.key(&r.media)
+	if r.failed == nil {
+		r.file, r.failed = r.e.Store.Create(blobName(&r.media), r.key)
+	}
+	r.failed = diskProblem(r.failed)
+	return r.failed
 }
 
 // ID is the media file's.
@@ -240,6 +246,9 @@ func (r *Recording) seal(ctx context.Context) error {
 	r.e.mu.Lock()
 	delete(r.e.recording, r.media.ID)
 	r.e.mu.Unlock()
+	if r.file == nil {
+		return nil
+	}
 	return r.file.Close()
 }
 
@@ -383,7 +392,7 @@ func (e *Evidence) openRecording(id string) *Recording {
 func (r *Recording) snapshot() (*blob.Reader, []FragmentInfo, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sealed {
+	if r.sealed || r.file == nil {
 		return nil, nil, problem.New(problem.Unavailable)
 	}
 	reader, err := r.file.Reader()

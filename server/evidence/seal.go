@@ -161,6 +161,9 @@ func (e *Evidence) discard(ctx context.Context, m *MediaFile, cause error) error
 			return gone.Error
 		}
 		reason := ""
+		if cause != nil {
+			reason = ReasonNotSaved
+		}
 		var p *problem.Error
 		if errors.As(cause, &p) {
 			reason = string(p.Reason())
