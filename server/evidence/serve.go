@@ -91,7 +91,7 @@ func (e *Evidence) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, size, reader, err := e.body(v, m, what)
+	body, size, reader, err := e.body(r.Context(), v, m, what)
 	if err != nil {
 		return err
 	}
@@ -180,19 +180,20 @@ func (g *grant) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // body opens what a Viewing is served of a file.
-func (e *Evidence) body(v *Viewing, m *MediaFile, what shown) (body io.ReaderAt, size int64, r *blob.Reader, err error) {
-	if rec := e.openRecording(m.ID); rec != nil {
-		r, fragments, err := rec.snapshot()
+func (e *Evidence) body(ctx context.Context, v *Viewing, m *MediaFile, what shown) (body io.ReaderAt, size int64, r *blob.Reader, err error) {
+	if m.State == Receiving {
+		body, size, r, err = e.growing(v, m)
+		if !problem.Is(err, problem.Unavailable) {
+			return body, size, r, err
+		}
+		// Sealed meanwhile, perhaps.
+		now, err := find(e.DB.Read(ctx), m.ID)
 		if err != nil {
 			return nil, 0, nil, err
 		}
-		return e.recorded(v, r, func() (*pin, error) {
-			head, err := e.head(m, r, fragments)
-			return &pin{head: head, fragments: fragments}, err
-		})
-	}
-	if m.State == Receiving {
-		return nil, 0, nil, problem.New(problem.Unavailable)
+		if *m = *now; m.State == Receiving {
+			return nil, 0, nil, problem.New(problem.Unavailable)
+		}
 	}
 	key, err := e.key(m)
 	if err != nil {
@@ -221,6 +222,23 @@ func (e *Evidence) body(v *Viewing, m *MediaFile, what shown) (body io.ReaderAt,
 			return nil, err
 		}
 		head, err := e.readHead(m, key)
+		return &pin{head: head, fragments: fragments}, err
+	})
+}
+
+// growing opens a recording that is being written here; Unavailable where it is
+// not, or not any more.
+func (e *Evidence) growing(v *Viewing, m *MediaFile) (io.ReaderAt, int64, *blob.Reader, error) {
+	rec := e.openRecording(m.ID)
+	if rec == nil {
+		return nil, 0, nil, problem.New(problem.Unavailable)
+	}
+	r, fragments, err := rec.snapshot()
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return e.recorded(v, r, func() (*pin, error) {
+		head, err := e.head(m, r, fragments)
 		return &pin{head: head, fragments: fragments}, err
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"image/jpeg"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -240,6 +242,28 @@ func TestRecording(t *testing.T) {
 	})
 }
 
+func TestServedWhileItIsSealed(t *testing.T) {
+	each(t, func(t *testing.T, s *scene) {
+		r, err := s.Record(s.ctx(), s.phone, s.session.ID, "video/mp4")
+		require.NoError(t, err)
+		require.NoError(t, r.Append(initFragment(s.db.Clock.Now())))
+		require.NoError(t, r.Append(fragment(0, s.db.Clock.Now())))
+		m := s.row(r.ID())
+		o := s.open(m)
+		sealed := make(chan error, 1)
+		go func() { sealed <- r.Close() }()
+		for last := false; !last; {
+			select {
+			case err := <-sealed:
+				require.NoError(t, err)
+				last = true
+			default:
+			}
+			require.Equal(t, http.StatusOK, s.media(m.ID, o.Grant, "").status)
+		}
+	})
+}
+
 func TestRecordingStops(t *testing.T) {
 	each(t, func(t *testing.T, s *scene) {
 		now := s.db.Clock.Now()
@@ -263,6 +287,24 @@ func TestRecordingStops(t *testing.T) {
 			require.NoError(t, err, "a new part begins when there is room")
 			require.NoError(t, again.Close())
 			require.True(t, s.gone(again.ID()), "one without pictures leaves nothing")
+		})
+		t.Run("before it began nothing is left, in the end", func(t *testing.T) {
+			folder := filepath.Join(s.dir, "blobs", s.agency.ID)
+			require.NoError(t, os.Rename(folder, folder+".away"))
+			require.NoError(t, os.WriteFile(folder, nil, 0o600), "neither made nor removed is what would lie in it")
+			begun := len(s.entries(journal.RecordingStarted))
+			_, err := s.Record(s.ctx(), s.phone, s.session.ID, "video/mp4")
+			require.Error(t, err)
+			all := s.entries(journal.RecordingStarted)
+			require.Len(t, all, begun+1)
+			id := all[begun].SubjectID
+			require.Equal(t, evidence.Receiving, s.row(id).State)
+			require.Error(t, s.Tend(s.ctx()))
+			require.NoError(t, os.Remove(folder))
+			require.NoError(t, os.Rename(folder+".away", folder))
+			require.NoError(t, s.Tend(s.ctx()))
+			require.True(t, s.gone(id))
+			require.NoFileExists(t, filepath.Join(s.dir, "keys", "open", id+".key"))
 		})
 		t.Run("other types and sessions that are over are refused", func(t *testing.T) {
 			_, err := s.Record(s.ctx(), s.phone, s.session.ID, "text/html")
