@@ -143,8 +143,8 @@ func (r *Resolver) joined(ctx context.Context, p *cases.Phone, token string, err
 }
 
 // watch journals a viewing and gives a bearer for WHEP.
-func (r *Resolver) watch(ctx context.Context, given string) (*model.WatchPayload, error) {
-	sessionID, err := id(given)
+func (r *Resolver) watch(ctx context.Context, input model.WatchInput) (*model.WatchPayload, error) {
+	sessionID, err := id(input.SessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -156,10 +156,7 @@ func (r *Resolver) watch(ctx context.Context, given string) (*model.WatchPayload
 	if s.State.Over() {
 		return nil, problem.New(problem.SessionEnded)
 	}
-	if err := s.MayOpen(actor); err != nil {
-		return nil, err
-	}
-	v, err := r.Evidence.View(ctx, actor, s.AgencyID, s.CaseID, s.ID, identity.GrantLife)
+	v, err := r.Evidence.View(ctx, actor, s, evidence.Look{Reason: or(input.Reason, "")}, identity.GrantLife)
 	if err != nil {
 		return nil, err
 	}
@@ -180,19 +177,18 @@ func (r *Resolver) publish(ctx context.Context) (*model.PublishPayload, error) {
 	return p, nil
 }
 
-func (r *Resolver) openMedia(ctx context.Context, given string, purpose *evidence.Purpose) (*model.OpenMediaPayload, error) {
-	fileID, err := id(given)
+func (r *Resolver) openMedia(ctx context.Context, input model.OpenMediaInput) (*model.OpenMediaPayload, error) {
+	fileID, err := id(input.MediaFileID)
 	if err != nil {
 		return nil, err
 	}
-	why := evidence.InitialResponse
-	if purpose != nil {
-		why = *purpose
-	}
-	o, err := r.Evidence.Open(ctx, actorOf(ctx), fileID, why)
+	o, err := r.Evidence.Open(ctx, actorOf(ctx), fileID, evidence.Look{
+		Purpose: or(input.Purpose, evidence.InitialResponse), Law: text(input.Law), Document: text(input.Document), Reason: or(input.Reason, ""),
+	})
 	if err != nil {
 		return nil, err
 	}
+	loadersOf(ctx).opened.Store(o.File.ID, true)
 	return &model.OpenMediaPayload{
 		URL: evidence.MediaPath + o.File.ID + "?grant=" + url.QueryEscape(o.Grant), ExpiresAt: o.ExpiresAt,
 		ContentType: o.ContentType, MediaFile: o.File, Viewing: o.Viewing,
@@ -200,8 +196,12 @@ func (r *Resolver) openMedia(ctx context.Context, given string, purpose *evidenc
 }
 
 // hidden tells whether what a file says of itself is kept from the actor: it
-// came in by mistake, and only a supervisor may look (第4の3(3)).
+// came in by mistake, and only a supervisor may look (第4の3(3)), or it is a
+// colleague's and was not opened with a reason (第4の2).
 func (r *Resolver) hidden(ctx context.Context, m *evidence.MediaFile) (bool, error) {
+	if _, opened := loadersOf(ctx).opened.Load(m.ID); opened {
+		return false, nil
+	}
 	s, err := loadersOf(ctx).sessions.get(ctx, m.SessionID)
 	return s == nil || s.MayOpen(actorOf(ctx)) != nil, err
 }

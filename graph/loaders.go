@@ -87,6 +87,13 @@ type loaders struct {
 	sealedOf      *cohort[*identity.SealedPassword]
 	lastSeen      *cohort[*time.Time]
 	exportFilesOf *cohort[[]*evidence.ExportFile]
+	whispersOf    *cohort[[]*cases.Whisper]
+	sharesOf      *cohort[[]*cases.Share]
+	watchersOf    *cohort[[]*evidence.Watcher]
+	agencies      *cohort[*identity.Agency]
+	named         *cohort[*identity.User]
+	// opened are the files that this answer let somebody look at.
+	opened sync.Map
 	// cursor is the place from which the answer's rows were read.
 	cursor atomic.Pointer[journal.Cursor]
 }
@@ -132,6 +139,19 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		lastPositions: newCohort(func(ctx context.Context, ids []string) (map[string]*cases.Position, error) {
 			return r.Cases.LastPositions(ctx, agency, ids)
 		}),
+		whispersOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.Whisper, error) {
+			return r.Cases.Whispers(ctx, agency, ids)
+		}),
+		sharesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*cases.Share, error) {
+			byShare, err := r.Cases.SharesOf(ctx, agency, ids)
+			for _, shares := range byShare {
+				expectShares(ctx, shares...)
+			}
+			return byShare, err
+		}),
+		watchersOf: newCohort(r.Evidence.Watchers),
+		agencies:   newCohort(r.People.Agencies),
+		named:      newCohort(r.People.Named),
 		arriving: newCohort(func(ctx context.Context, ids []string) (map[string]int, error) {
 			return r.Evidence.Arriving(ctx, agency, ids)
 		}),
@@ -199,5 +219,18 @@ func expectSessions(ctx context.Context, found ...*cases.Session) {
 		l.arriving.expect(s.ID)
 		l.staff.expect(s.StaffMemberID)
 		l.usageOf.expect(s.ID)
+		l.whispersOf.expect(s.ID)
+		l.sharesOf.expect(s.ID)
+	}
+}
+
+// expectShares tells the loaders what a list of shares is likely to ask for.
+func expectShares(ctx context.Context, found ...*cases.Share) {
+	l := loadersOf(ctx)
+	for _, s := range found {
+		l.users.expect(s.GivenBy)
+		l.agencies.expect(s.ToAgencyID, s.AgencyID)
+		l.watchersOf.expect(s.ID)
+		l.sessions.expect(s.SessionID)
 	}
 }

@@ -53,6 +53,9 @@ func (r *mediaFileResolver) Misdirected(ctx context.Context, obj *evidence.Media
 
 // User is the resolver for the user field.
 func (r *viewingResolver) User(ctx context.Context, obj *evidence.Viewing) (*identity.User, error) {
+	if obj.ShareID != "" { // somebody of another agency, by name alone
+		return loadersOf(ctx).named.get(ctx, obj.UserID)
+	}
 	return loadersOf(ctx).users.get(ctx, obj.UserID)
 }
 

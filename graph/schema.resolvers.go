@@ -151,12 +151,12 @@ func (r *mutationResolver) ReportFirstFrame(ctx context.Context, input model.Rep
 
 // Watch is the resolver for the watch field.
 func (r *mutationResolver) Watch(ctx context.Context, input model.WatchInput) (*model.WatchPayload, error) {
-	return r.watch(ctx, input.SessionID)
+	return r.watch(ctx, input)
 }
 
 // OpenMedia is the resolver for the openMedia field.
 func (r *mutationResolver) OpenMedia(ctx context.Context, input model.OpenMediaInput) (*model.OpenMediaPayload, error) {
-	return r.openMedia(ctx, input.MediaFileID, input.Purpose)
+	return r.openMedia(ctx, input)
 }
 
 // TakeSnapshot is the resolver for the takeSnapshot field.

@@ -87,7 +87,9 @@ const (
 	LeakReport  Object = "LEAK_REPORT"
 	OwnPhone    Object = "OWN_PHONE"
 	// the own sign-in and what it is proved with
-	Login Object = "LOGIN"
+	Login   Object = "LOGIN"
+	DutyLog Object = "DUTY_LOG"
+	Share   Object = "SHARE"
 )
 
 // The objects of terminals.
@@ -109,6 +111,8 @@ var Objects = []Object{
 	Terminal, OwnTerminal, Reception,
 	Staff, StaffCode, UsageReport, LeakReport, OwnPhone, Login,
 	Export, Deputy,
+	Staff, StaffCode, UsageReport, LeakReport, OwnPhone,
+	DutyLog, Share,
 }
 
 // Action is what may be done to an object.
@@ -132,6 +136,9 @@ const (
 	Upload   Action = "UPLOAD"
 	Publish  Action = "PUBLISH"
 	Purge    Action = "PURGE"
+
+	Command  Action = "COMMAND"
+	HandOver Action = "HAND_OVER"
 )
 
 // The actions on terminals.
@@ -151,6 +158,7 @@ var Actions = []Action{
 	Read, Open, Update, Request, Send, Watch, Revoke, Admit, End, Answer, Snapshot, Audit, Manage, Upload, Publish, Purge,
 	Suspend, Operate,
 	Approve, Write,
+	Command, HandOver,
 }
 
 // Roles lists every role of the table, for tests.

@@ -62,6 +62,16 @@ var exports = map[policy.Role]string{
 	policy.Dispatcher: "EXPORT.READ EXPORT.REQUEST EXPORT.WRITE EXPORT.UPDATE",
 }
 
+func init() {
+	for role, more := range map[policy.Role]string{
+		policy.Supervisor: "SESSION.COMMAND SESSION.HAND_OVER VIEWING.AUDIT DUTY_LOG.READ DUTY_LOG.UPDATE SHARE.READ SHARE.OPEN SHARE.REVOKE SHARE.WATCH",
+		policy.Dispatcher: "SESSION.HAND_OVER SHARE.READ SHARE.REVOKE",
+		policy.Manager:    "VIEWING.AUDIT DUTY_LOG.READ",
+	} {
+		rights[role] += " " + more
+	}
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 

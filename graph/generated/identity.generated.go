@@ -1610,6 +1610,22 @@ func (ec *executionContext) marshalNActorKind2genbaᚋpolicyᚐKind(ctx context.
 	return res
 }
 
+func (ec *executionContext) marshalNAgencyName2ᚕᚖgenbaᚋserverᚋidentityᚐAgencyᚄ(ctx context.Context, sel ast.SelectionSet, v []*identity.Agency) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAgencyName2ᚖgenbaᚋserverᚋidentityᚐAgency(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalNAgencyName2ᚖgenbaᚋserverᚋidentityᚐAgency(ctx context.Context, sel ast.SelectionSet, v *identity.Agency) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "AgencyName!")

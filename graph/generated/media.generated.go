@@ -34,6 +34,8 @@ type MediaFileResolver interface {
 type ViewingResolver interface {
 	User(ctx context.Context, obj *evidence.Viewing) (*identity.User, error)
 	MediaFileID(ctx context.Context, obj *evidence.Viewing) (*string, error)
+
+	Reason(ctx context.Context, obj *evidence.Viewing) (*cases.LookReason, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -1137,6 +1139,29 @@ func (ec *executionContext) fieldContext_Viewing_requests(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Viewing", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Viewing_reason(ctx context.Context, field graphql.CollectedField, obj *evidence.Viewing) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewing_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Viewing().Reason(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *cases.LookReason) graphql.Marshaler {
+			return ec.marshalOLookReason2ᚖgenbaᚋserverᚋcasesᚐLookReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Viewing_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewing", field, true, true, "LookReason")
+}
+
 func (ec *executionContext) _ViewingConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ViewingConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1391,7 +1416,7 @@ func (ec *executionContext) unmarshalInputOpenMediaInput(ctx context.Context, ob
 		asMap["purpose"] = "INITIAL_RESPONSE"
 	}
 
-	fieldsInOrder := [...]string{"mediaFileID", "purpose"}
+	fieldsInOrder := [...]string{"mediaFileID", "purpose", "reason", "law", "document"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1412,6 +1437,27 @@ func (ec *executionContext) unmarshalInputOpenMediaInput(ctx context.Context, ob
 				return it, err
 			}
 			it.Purpose = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalOLookReason2ᚖgenbaᚋserverᚋcasesᚐLookReason(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		case "law":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("law"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Law = data
+		case "document":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("document"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Document = data
 		}
 	}
 	return it, nil
@@ -1872,6 +1918,12 @@ func (ec *executionContext) _Viewing(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "reason":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Viewing_reason(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

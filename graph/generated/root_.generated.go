@@ -33,6 +33,7 @@ type ResolverRoot interface {
 	Consent() ConsentResolver
 	ContactTask() ContactTaskResolver
 	Deputy() DeputyResolver
+	DutyNote() DutyNoteResolver
 	ExportFile() ExportFileResolver
 	ExportRequest() ExportRequestResolver
 	FingerprintTask() FingerprintTaskResolver
@@ -45,6 +46,7 @@ type ResolverRoot interface {
 	ReceptionGrant() ReceptionGrantResolver
 	Session() SessionResolver
 	Settings() SettingsResolver
+	Share() ShareResolver
 	StaffLink() StaffLinkResolver
 	StaffMember() StaffMemberResolver
 	Subscription() SubscriptionResolver
@@ -53,6 +55,8 @@ type ResolverRoot interface {
 	UsageReport() UsageReportResolver
 	User() UserResolver
 	Viewing() ViewingResolver
+	Watcher() WatcherResolver
+	Whisper() WhisperResolver
 }
 
 type DirectiveRoot struct {
@@ -178,6 +182,20 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 	}
 
+	Classification struct {
+		Availability    func(childComplexity int) int
+		Confidentiality func(childComplexity int) int
+		En              func(childComplexity int) int
+		Integrity       func(childComplexity int) int
+		Ja              func(childComplexity int) int
+	}
+
+	Colleague struct {
+		Open     func(childComplexity int) int
+		SignedIn func(childComplexity int) int
+		User     func(childComplexity int) int
+	}
+
 	ConfirmationPayload struct {
 		Passkey  func(childComplexity int) int
 		Password func(childComplexity int) int
@@ -199,6 +217,7 @@ type ComplexityRoot struct {
 		Number   func(childComplexity int) int
 		OpenedAt func(childComplexity int) int
 		Outcome  func(childComplexity int) int
+		Session  func(childComplexity int) int
 	}
 
 	Credential struct {
@@ -257,6 +276,30 @@ type ComplexityRoot struct {
 
 	DonePayload struct {
 		Done func(childComplexity int) int
+	}
+
+	DutyNote struct {
+		At       func(childComplexity int) int
+		Case     func(childComplexity int) int
+		ErasedAt func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Text     func(childComplexity int) int
+		User     func(childComplexity int) int
+	}
+
+	DutyNoteConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	DutyNoteEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	DutyNotePayload struct {
+		Note func(childComplexity int) int
 	}
 
 	EndReasonCount struct {
@@ -357,6 +400,10 @@ type ComplexityRoot struct {
 		Task func(childComplexity int) int
 	}
 
+	HandOverPayload struct {
+		Sessions func(childComplexity int) int
+	}
+
 	IssueTerminalCodePayload struct {
 		Code      func(childComplexity int) int
 		ExpiresAt func(childComplexity int) int
@@ -448,6 +495,20 @@ type ComplexityRoot struct {
 		Language     func(childComplexity int) int
 		Proof        func(childComplexity int) int
 		Terms        func(childComplexity int) int
+	}
+
+	LookCount struct {
+		Command  func(childComplexity int) int
+		Handover func(childComplexity int) int
+		Sessions func(childComplexity int) int
+		Support  func(childComplexity int) int
+		User     func(childComplexity int) int
+	}
+
+	Mark struct {
+		En    func(childComplexity int) int
+		Ja    func(childComplexity int) int
+		Level func(childComplexity int) int
 	}
 
 	Me struct {
@@ -547,6 +608,7 @@ type ComplexityRoot struct {
 		FinishSignIn           func(childComplexity int, input model.FinishSignInInput) int
 		ForwardLeakReport      func(childComplexity int, input model.ForwardLeakReportInput) int
 		GrantReception         func(childComplexity int, input model.GrantReceptionInput) int
+		HandOver               func(childComplexity int, input model.HandOverInput) int
 		IssueEnrolment         func(childComplexity int, input model.IssueEnrolmentInput) int
 		IssueStaffSheet        func(childComplexity int, input model.IssueStaffSheetInput) int
 		IssueTerminalCode      func(childComplexity int, input model.IssueTerminalCodeInput) int
@@ -557,8 +619,10 @@ type ComplexityRoot struct {
 		OpenCase               func(childComplexity int, input model.OpenCaseInput) int
 		OpenLink               func(childComplexity int, input model.OpenLinkInput) int
 		OpenMedia              func(childComplexity int, input model.OpenMediaInput) int
+		OpenSharedMedia        func(childComplexity int, input model.OpenSharedMediaInput) int
 		PlaceTerminal          func(childComplexity int, input model.PlaceTerminalInput) int
 		Publish                func(childComplexity int) int
+		ReadWhisper            func(childComplexity int, input model.ReadWhisperInput) int
 		ReceiptExport          func(childComplexity int, input model.ReceiptExportInput) int
 		RegisterStaffMember    func(childComplexity int, input model.RegisterStaffMemberInput) int
 		RegisterStaffPhone     func(childComplexity int, input model.RegisterStaffPhoneInput) int
@@ -587,11 +651,13 @@ type ComplexityRoot struct {
 		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
 		RevealNumber           func(childComplexity int, input model.RevealNumberInput) int
 		RevokeLink             func(childComplexity int, input model.RevokeLinkInput) int
+		RevokeShare            func(childComplexity int, input model.RevokeShareInput) int
 		RevokeStaffLinks       func(childComplexity int, input model.RevokeStaffLinksInput) int
 		RevokeTerminal         func(childComplexity int, input model.RevokeTerminalInput) int
 		SealPassword           func(childComplexity int, input model.SealPasswordInput) int
 		SetAuthenticators      func(childComplexity int, input model.SetAuthenticatorsInput) int
 		SetCallerCode          func(childComplexity int, input model.SetCallerCodeInput) int
+		ShareSession           func(childComplexity int, input model.ShareSessionInput) int
 		SignIn                 func(childComplexity int, input model.SignInInput) int
 		SignInSealed           func(childComplexity int, input model.SignInSealedInput) int
 		SignOut                func(childComplexity int) int
@@ -602,6 +668,7 @@ type ComplexityRoot struct {
 		SuspendStaffLink       func(childComplexity int, input model.SuspendStaffLinkInput) int
 		SuspendTerminal        func(childComplexity int, input model.SuspendTerminalInput) int
 		SuspendUser            func(childComplexity int, input model.SuspendUserInput) int
+		TakeOver               func(childComplexity int, input model.TakeOverInput) int
 		TakeSnapshot           func(childComplexity int, input model.TakeSnapshotInput) int
 		TakeStaffSession       func(childComplexity int, input model.TakeStaffSessionInput) int
 		TickFingerprintTask    func(childComplexity int, input model.TickFingerprintTaskInput) int
@@ -609,6 +676,9 @@ type ComplexityRoot struct {
 		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
 		UpdateStaffMember      func(childComplexity int, input model.UpdateStaffMemberInput) int
 		Watch                  func(childComplexity int, input model.WatchInput) int
+		WatchShare             func(childComplexity int, input model.WatchShareInput) int
+		Whisper                func(childComplexity int, input model.WhisperInput) int
+		WriteDutyNote          func(childComplexity int, input model.WriteDutyNoteInput) int
 	}
 
 	OpenLinkPayload struct {
@@ -622,6 +692,12 @@ type ComplexityRoot struct {
 		MediaFile   func(childComplexity int) int
 		URL         func(childComplexity int) int
 		Viewing     func(childComplexity int) int
+	}
+
+	OpenSharedMediaPayload struct {
+		ContentType func(childComplexity int) int
+		ExpiresAt   func(childComplexity int) int
+		URL         func(childComplexity int) int
 	}
 
 	OriginCount struct {
@@ -736,21 +812,30 @@ type ComplexityRoot struct {
 		Case              func(childComplexity int, id string) int
 		Cases             func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
 		Checkpoint        func(childComplexity int) int
+		Classification    func(childComplexity int) int
+		Colleagues        func(childComplexity int) int
 		Deputies          func(childComplexity int, first *int, after *string) int
+		DutyLog           func(childComplexity int, first *int, after *string) int
 		ExportRequest     func(childComplexity int, id string) int
 		ExportRequests    func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
 		FingerprintTasks  func(childComplexity int) int
 		Journal           func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
 		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
 		Link              func(childComplexity int, secret string) int
+		LooksElsewhere    func(childComplexity int, from string, to string) int
 		Me                func(childComplexity int) int
 		MediaFile         func(childComplexity int, id string) int
 		MediaFiles        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		OpenContactTasks  func(childComplexity int) int
+		OtherAgencies     func(childComplexity int) int
 		OwedUsage         func(childComplexity int) int
 		Receptions        func(childComplexity int) int
 		Session           func(childComplexity int, id string) int
 		Sessions          func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
 		Settings          func(childComplexity int) int
+		SharedReport      func(childComplexity int, id string) int
+		SharesGiven       func(childComplexity int) int
+		SharesReceived    func(childComplexity int) int
 		StaffCode         func(childComplexity int) int
 		StaffLinks        func(childComplexity int, first *int, after *string, filter *cases.StaffLinkFilter) int
 		StaffMember       func(childComplexity int, id string) int
@@ -848,6 +933,7 @@ type ComplexityRoot struct {
 		Report           func(childComplexity int) int
 		RequestedAt      func(childComplexity int) int
 		RevokedAt        func(childComplexity int) int
+		Shares           func(childComplexity int) int
 		StaffMember      func(childComplexity int) int
 		Stages           func(childComplexity int) int
 		Stall            func(childComplexity int) int
@@ -856,6 +942,7 @@ type ComplexityRoot struct {
 		Timeline         func(childComplexity int, first *int, after *string, sort *model.JournalSort) int
 		UsageReport      func(childComplexity int) int
 		Viewings         func(childComplexity int, first *int, after *string) int
+		Whispers         func(childComplexity int) int
 	}
 
 	SessionConnection struct {
@@ -894,6 +981,60 @@ type ComplexityRoot struct {
 
 	SettingsPayload struct {
 		Settings func(childComplexity int) int
+	}
+
+	Share struct {
+		EndedAt   func(childComplexity int) int
+		Ending    func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		GivenAt   func(childComplexity int) int
+		GivenBy   func(childComplexity int) int
+		Ground    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Purpose   func(childComplexity int) int
+		Session   func(childComplexity int) int
+		ToAgency  func(childComplexity int) int
+		Watchers  func(childComplexity int) int
+	}
+
+	SharePayload struct {
+		Share func(childComplexity int) int
+	}
+
+	SharedFile struct {
+		AcquiredAt func(childComplexity int) int
+		Capture    func(childComplexity int) int
+		DueAt      func(childComplexity int) int
+		DurationMs func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Preview    func(childComplexity int) int
+		State      func(childComplexity int) int
+	}
+
+	SharedPosition struct {
+		Accuracy   func(childComplexity int) int
+		CapturedAt func(childComplexity int) int
+		Latitude   func(childComplexity int) int
+		Longitude  func(childComplexity int) int
+	}
+
+	SharedReport struct {
+		Agency       func(childComplexity int) int
+		Class        func(childComplexity int) int
+		Drill        func(childComplexity int) int
+		ExpiresAt    func(childComplexity int) int
+		Files        func(childComplexity int) int
+		GivenAt      func(childComplexity int) int
+		Ground       func(childComplexity int) int
+		ID           func(childComplexity int) int
+		Live         func(childComplexity int) int
+		Municipality func(childComplexity int) int
+		Over         func(childComplexity int) int
+		Position     func(childComplexity int) int
+		Purpose      func(childComplexity int) int
+		RequestedAt  func(childComplexity int) int
+		State        func(childComplexity int) int
 	}
 
 	SignInPayload struct {
@@ -1075,13 +1216,14 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
-		CaseBoardChanged   func(childComplexity int, after *string) int
-		OwnSessionChanged  func(childComplexity int) int
-		OwnTerminalChanged func(childComplexity int) int
-		SessionChanged     func(childComplexity int, id string, after *string) int
-		StaffChanged       func(childComplexity int, after *string) int
-		StaffPhoneChanged  func(childComplexity int) int
-		TerminalsChanged   func(childComplexity int) int
+		CaseBoardChanged      func(childComplexity int, after *string) int
+		OwnSessionChanged     func(childComplexity int) int
+		OwnTerminalChanged    func(childComplexity int) int
+		SessionChanged        func(childComplexity int, id string, after *string) int
+		SharesReceivedChanged func(childComplexity int) int
+		StaffChanged          func(childComplexity int, after *string) int
+		StaffPhoneChanged     func(childComplexity int) int
+		TerminalsChanged      func(childComplexity int) int
 	}
 
 	Terminal struct {
@@ -1199,6 +1341,7 @@ type ComplexityRoot struct {
 		MediaFileID func(childComplexity int) int
 		OpenedAt    func(childComplexity int) int
 		Purpose     func(childComplexity int) int
+		Reason      func(childComplexity int) int
 		Requests    func(childComplexity int) int
 		User        func(childComplexity int) int
 	}
@@ -1219,6 +1362,28 @@ type ComplexityRoot struct {
 		Token     func(childComplexity int) int
 		URL       func(childComplexity int) int
 		Viewing   func(childComplexity int) int
+	}
+
+	WatchSharePayload struct {
+		ExpiresAt func(childComplexity int) int
+		Token     func(childComplexity int) int
+		URL       func(childComplexity int) int
+	}
+
+	Watcher struct {
+		Agency    func(childComplexity int) int
+		Live      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		OpenedAt  func(childComplexity int) int
+		ViewingID func(childComplexity int) int
+	}
+
+	Whisper struct {
+		At     func(childComplexity int) int
+		ID     func(childComplexity int) int
+		ReadAt func(childComplexity int) int
+		Text   func(childComplexity int) int
+		User   func(childComplexity int) int
 	}
 }
 
@@ -1705,6 +1870,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ClassCount.Sessions(childComplexity), true
 
+	case "Classification.availability":
+		if e.ComplexityRoot.Classification.Availability == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Classification.Availability(childComplexity), true
+	case "Classification.confidentiality":
+		if e.ComplexityRoot.Classification.Confidentiality == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Classification.Confidentiality(childComplexity), true
+	case "Classification.en":
+		if e.ComplexityRoot.Classification.En == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Classification.En(childComplexity), true
+	case "Classification.integrity":
+		if e.ComplexityRoot.Classification.Integrity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Classification.Integrity(childComplexity), true
+	case "Classification.ja":
+		if e.ComplexityRoot.Classification.Ja == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Classification.Ja(childComplexity), true
+
+	case "Colleague.open":
+		if e.ComplexityRoot.Colleague.Open == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Colleague.Open(childComplexity), true
+	case "Colleague.signedIn":
+		if e.ComplexityRoot.Colleague.SignedIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Colleague.SignedIn(childComplexity), true
+	case "Colleague.user":
+		if e.ComplexityRoot.Colleague.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Colleague.User(childComplexity), true
+
 	case "ConfirmationPayload.passkey":
 		if e.ComplexityRoot.ConfirmationPayload.Passkey == nil {
 			break
@@ -1791,6 +2006,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ContactTask.Outcome(childComplexity), true
+	case "ContactTask.session":
+		if e.ComplexityRoot.ContactTask.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactTask.Session(childComplexity), true
 
 	case "Credential.authenticator":
 		if e.ComplexityRoot.Credential.Authenticator == nil {
@@ -2003,6 +2224,82 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DonePayload.Done(childComplexity), true
+
+	case "DutyNote.at":
+		if e.ComplexityRoot.DutyNote.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.At(childComplexity), true
+	case "DutyNote.case":
+		if e.ComplexityRoot.DutyNote.Case == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.Case(childComplexity), true
+	case "DutyNote.erasedAt":
+		if e.ComplexityRoot.DutyNote.ErasedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.ErasedAt(childComplexity), true
+	case "DutyNote.id":
+		if e.ComplexityRoot.DutyNote.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.ID(childComplexity), true
+	case "DutyNote.text":
+		if e.ComplexityRoot.DutyNote.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.Text(childComplexity), true
+	case "DutyNote.user":
+		if e.ComplexityRoot.DutyNote.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNote.User(childComplexity), true
+
+	case "DutyNoteConnection.edges":
+		if e.ComplexityRoot.DutyNoteConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNoteConnection.Edges(childComplexity), true
+	case "DutyNoteConnection.nodes":
+		if e.ComplexityRoot.DutyNoteConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNoteConnection.Nodes(childComplexity), true
+	case "DutyNoteConnection.pageInfo":
+		if e.ComplexityRoot.DutyNoteConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNoteConnection.PageInfo(childComplexity), true
+
+	case "DutyNoteEdge.cursor":
+		if e.ComplexityRoot.DutyNoteEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNoteEdge.Cursor(childComplexity), true
+	case "DutyNoteEdge.node":
+		if e.ComplexityRoot.DutyNoteEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNoteEdge.Node(childComplexity), true
+
+	case "DutyNotePayload.note":
+		if e.ComplexityRoot.DutyNotePayload.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DutyNotePayload.Note(childComplexity), true
 
 	case "EndReasonCount.reason":
 		if e.ComplexityRoot.EndReasonCount.Reason == nil {
@@ -2388,6 +2685,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FingerprintTaskPayload.Task(childComplexity), true
 
+	case "HandOverPayload.sessions":
+		if e.ComplexityRoot.HandOverPayload.Sessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HandOverPayload.Sessions(childComplexity), true
+
 	case "IssueTerminalCodePayload.code":
 		if e.ComplexityRoot.IssueTerminalCodePayload.Code == nil {
 			break
@@ -2741,6 +3045,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.LinkTerms.Terms(childComplexity), true
+
+	case "LookCount.command":
+		if e.ComplexityRoot.LookCount.Command == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LookCount.Command(childComplexity), true
+	case "LookCount.handover":
+		if e.ComplexityRoot.LookCount.Handover == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LookCount.Handover(childComplexity), true
+	case "LookCount.sessions":
+		if e.ComplexityRoot.LookCount.Sessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LookCount.Sessions(childComplexity), true
+	case "LookCount.support":
+		if e.ComplexityRoot.LookCount.Support == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LookCount.Support(childComplexity), true
+	case "LookCount.user":
+		if e.ComplexityRoot.LookCount.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LookCount.User(childComplexity), true
+
+	case "Mark.en":
+		if e.ComplexityRoot.Mark.En == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mark.En(childComplexity), true
+	case "Mark.ja":
+		if e.ComplexityRoot.Mark.Ja == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mark.Ja(childComplexity), true
+	case "Mark.level":
+		if e.ComplexityRoot.Mark.Level == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mark.Level(childComplexity), true
 
 	case "Me.agency":
 		if e.ComplexityRoot.Me.Agency == nil {
@@ -3403,6 +3757,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.GrantReception(childComplexity, args["input"].(model.GrantReceptionInput)), true
+	case "Mutation.handOver":
+		if e.ComplexityRoot.Mutation.HandOver == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_handOver_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.HandOver(childComplexity, args["input"].(model.HandOverInput)), true
 	case "Mutation.issueEnrolment":
 		if e.ComplexityRoot.Mutation.IssueEnrolment == nil {
 			break
@@ -3508,6 +3873,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.OpenMedia(childComplexity, args["input"].(model.OpenMediaInput)), true
+	case "Mutation.openSharedMedia":
+		if e.ComplexityRoot.Mutation.OpenSharedMedia == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_openSharedMedia_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OpenSharedMedia(childComplexity, args["input"].(model.OpenSharedMediaInput)), true
 	case "Mutation.placeTerminal":
 		if e.ComplexityRoot.Mutation.PlaceTerminal == nil {
 			break
@@ -3525,6 +3901,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Publish(childComplexity), true
+	case "Mutation.readWhisper":
+		if e.ComplexityRoot.Mutation.ReadWhisper == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_readWhisper_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReadWhisper(childComplexity, args["input"].(model.ReadWhisperInput)), true
 	case "Mutation.receiptExport":
 		if e.ComplexityRoot.Mutation.ReceiptExport == nil {
 			break
@@ -3823,6 +4210,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeLink(childComplexity, args["input"].(model.RevokeLinkInput)), true
+	case "Mutation.revokeShare":
+		if e.ComplexityRoot.Mutation.RevokeShare == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeShare_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeShare(childComplexity, args["input"].(model.RevokeShareInput)), true
 	case "Mutation.revokeStaffLinks":
 		if e.ComplexityRoot.Mutation.RevokeStaffLinks == nil {
 			break
@@ -3878,6 +4276,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetCallerCode(childComplexity, args["input"].(model.SetCallerCodeInput)), true
+	case "Mutation.shareSession":
+		if e.ComplexityRoot.Mutation.ShareSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_shareSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ShareSession(childComplexity, args["input"].(model.ShareSessionInput)), true
 	case "Mutation.signIn":
 		if e.ComplexityRoot.Mutation.SignIn == nil {
 			break
@@ -3973,6 +4382,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SuspendUser(childComplexity, args["input"].(model.SuspendUserInput)), true
+	case "Mutation.takeOver":
+		if e.ComplexityRoot.Mutation.TakeOver == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_takeOver_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TakeOver(childComplexity, args["input"].(model.TakeOverInput)), true
 	case "Mutation.takeSnapshot":
 		if e.ComplexityRoot.Mutation.TakeSnapshot == nil {
 			break
@@ -4050,6 +4470,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Watch(childComplexity, args["input"].(model.WatchInput)), true
+	case "Mutation.watchShare":
+		if e.ComplexityRoot.Mutation.WatchShare == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_watchShare_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.WatchShare(childComplexity, args["input"].(model.WatchShareInput)), true
+	case "Mutation.whisper":
+		if e.ComplexityRoot.Mutation.Whisper == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_whisper_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.Whisper(childComplexity, args["input"].(model.WhisperInput)), true
+	case "Mutation.writeDutyNote":
+		if e.ComplexityRoot.Mutation.WriteDutyNote == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_writeDutyNote_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.WriteDutyNote(childComplexity, args["input"].(model.WriteDutyNoteInput)), true
 
 	case "OpenLinkPayload.nonce":
 		if e.ComplexityRoot.OpenLinkPayload.Nonce == nil {
@@ -4094,6 +4547,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OpenMediaPayload.Viewing(childComplexity), true
+
+	case "OpenSharedMediaPayload.contentType":
+		if e.ComplexityRoot.OpenSharedMediaPayload.ContentType == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenSharedMediaPayload.ContentType(childComplexity), true
+	case "OpenSharedMediaPayload.expiresAt":
+		if e.ComplexityRoot.OpenSharedMediaPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenSharedMediaPayload.ExpiresAt(childComplexity), true
+	case "OpenSharedMediaPayload.url":
+		if e.ComplexityRoot.OpenSharedMediaPayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenSharedMediaPayload.URL(childComplexity), true
 
 	case "OriginCount.kind":
 		if e.ComplexityRoot.OriginCount.Kind == nil {
@@ -4516,6 +4988,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Checkpoint(childComplexity), true
+	case "Query.classification":
+		if e.ComplexityRoot.Query.Classification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Classification(childComplexity), true
+	case "Query.colleagues":
+		if e.ComplexityRoot.Query.Colleagues == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Colleagues(childComplexity), true
 	case "Query.deputies":
 		if e.ComplexityRoot.Query.Deputies == nil {
 			break
@@ -4527,6 +5011,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Deputies(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.dutyLog":
+		if e.ComplexityRoot.Query.DutyLog == nil {
+			break
+		}
+
+		args, err := ec.field_Query_dutyLog_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.DutyLog(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.exportRequest":
 		if e.ComplexityRoot.Query.ExportRequest == nil {
 			break
@@ -4589,6 +5084,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Link(childComplexity, args["secret"].(string)), true
+	case "Query.looksElsewhere":
+		if e.ComplexityRoot.Query.LooksElsewhere == nil {
+			break
+		}
+
+		args, err := ec.field_Query_looksElsewhere_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.LooksElsewhere(childComplexity, args["from"].(string), args["to"].(string)), true
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
 			break
@@ -4617,6 +5123,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MediaFiles(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*evidence.Filter), args["sort"].(*evidence.Sort)), true
+	case "Query.openContactTasks":
+		if e.ComplexityRoot.Query.OpenContactTasks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.OpenContactTasks(childComplexity), true
+	case "Query.otherAgencies":
+		if e.ComplexityRoot.Query.OtherAgencies == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.OtherAgencies(childComplexity), true
 	case "Query.owedUsage":
 		if e.ComplexityRoot.Query.OwedUsage == nil {
 			break
@@ -4657,6 +5175,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Settings(childComplexity), true
+	case "Query.sharedReport":
+		if e.ComplexityRoot.Query.SharedReport == nil {
+			break
+		}
+
+		args, err := ec.field_Query_sharedReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SharedReport(childComplexity, args["id"].(string)), true
+	case "Query.sharesGiven":
+		if e.ComplexityRoot.Query.SharesGiven == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.SharesGiven(childComplexity), true
+	case "Query.sharesReceived":
+		if e.ComplexityRoot.Query.SharesReceived == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.SharesReceived(childComplexity), true
 	case "Query.staffCode":
 		if e.ComplexityRoot.Query.StaffCode == nil {
 			break
@@ -5148,6 +5689,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.RevokedAt(childComplexity), true
+	case "Session.shares":
+		if e.ComplexityRoot.Session.Shares == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Shares(childComplexity), true
 	case "Session.staffMember":
 		if e.ComplexityRoot.Session.StaffMember == nil {
 			break
@@ -5206,6 +5753,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Session.Viewings(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Session.whispers":
+		if e.ComplexityRoot.Session.Whispers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Whispers(childComplexity), true
 
 	case "SessionConnection.cursor":
 		if e.ComplexityRoot.SessionConnection.Cursor == nil {
@@ -5332,6 +5885,245 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SettingsPayload.Settings(childComplexity), true
+
+	case "Share.endedAt":
+		if e.ComplexityRoot.Share.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.EndedAt(childComplexity), true
+	case "Share.ending":
+		if e.ComplexityRoot.Share.Ending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.Ending(childComplexity), true
+	case "Share.expiresAt":
+		if e.ComplexityRoot.Share.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.ExpiresAt(childComplexity), true
+	case "Share.givenAt":
+		if e.ComplexityRoot.Share.GivenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.GivenAt(childComplexity), true
+	case "Share.givenBy":
+		if e.ComplexityRoot.Share.GivenBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.GivenBy(childComplexity), true
+	case "Share.ground":
+		if e.ComplexityRoot.Share.Ground == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.Ground(childComplexity), true
+	case "Share.id":
+		if e.ComplexityRoot.Share.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.ID(childComplexity), true
+	case "Share.purpose":
+		if e.ComplexityRoot.Share.Purpose == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.Purpose(childComplexity), true
+	case "Share.session":
+		if e.ComplexityRoot.Share.Session == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.Session(childComplexity), true
+	case "Share.toAgency":
+		if e.ComplexityRoot.Share.ToAgency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.ToAgency(childComplexity), true
+	case "Share.watchers":
+		if e.ComplexityRoot.Share.Watchers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.Watchers(childComplexity), true
+
+	case "SharePayload.share":
+		if e.ComplexityRoot.SharePayload.Share == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharePayload.Share(childComplexity), true
+
+	case "SharedFile.acquiredAt":
+		if e.ComplexityRoot.SharedFile.AcquiredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.AcquiredAt(childComplexity), true
+	case "SharedFile.capture":
+		if e.ComplexityRoot.SharedFile.Capture == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.Capture(childComplexity), true
+	case "SharedFile.dueAt":
+		if e.ComplexityRoot.SharedFile.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.DueAt(childComplexity), true
+	case "SharedFile.durationMs":
+		if e.ComplexityRoot.SharedFile.DurationMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.DurationMs(childComplexity), true
+	case "SharedFile.id":
+		if e.ComplexityRoot.SharedFile.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.ID(childComplexity), true
+	case "SharedFile.kind":
+		if e.ComplexityRoot.SharedFile.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.Kind(childComplexity), true
+	case "SharedFile.preview":
+		if e.ComplexityRoot.SharedFile.Preview == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.Preview(childComplexity), true
+	case "SharedFile.state":
+		if e.ComplexityRoot.SharedFile.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedFile.State(childComplexity), true
+
+	case "SharedPosition.accuracy":
+		if e.ComplexityRoot.SharedPosition.Accuracy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedPosition.Accuracy(childComplexity), true
+	case "SharedPosition.capturedAt":
+		if e.ComplexityRoot.SharedPosition.CapturedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedPosition.CapturedAt(childComplexity), true
+	case "SharedPosition.latitude":
+		if e.ComplexityRoot.SharedPosition.Latitude == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedPosition.Latitude(childComplexity), true
+	case "SharedPosition.longitude":
+		if e.ComplexityRoot.SharedPosition.Longitude == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedPosition.Longitude(childComplexity), true
+
+	case "SharedReport.agency":
+		if e.ComplexityRoot.SharedReport.Agency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Agency(childComplexity), true
+	case "SharedReport.class":
+		if e.ComplexityRoot.SharedReport.Class == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Class(childComplexity), true
+	case "SharedReport.drill":
+		if e.ComplexityRoot.SharedReport.Drill == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Drill(childComplexity), true
+	case "SharedReport.expiresAt":
+		if e.ComplexityRoot.SharedReport.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.ExpiresAt(childComplexity), true
+	case "SharedReport.files":
+		if e.ComplexityRoot.SharedReport.Files == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Files(childComplexity), true
+	case "SharedReport.givenAt":
+		if e.ComplexityRoot.SharedReport.GivenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.GivenAt(childComplexity), true
+	case "SharedReport.ground":
+		if e.ComplexityRoot.SharedReport.Ground == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Ground(childComplexity), true
+	case "SharedReport.id":
+		if e.ComplexityRoot.SharedReport.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.ID(childComplexity), true
+	case "SharedReport.live":
+		if e.ComplexityRoot.SharedReport.Live == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Live(childComplexity), true
+	case "SharedReport.municipality":
+		if e.ComplexityRoot.SharedReport.Municipality == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Municipality(childComplexity), true
+	case "SharedReport.over":
+		if e.ComplexityRoot.SharedReport.Over == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Over(childComplexity), true
+	case "SharedReport.position":
+		if e.ComplexityRoot.SharedReport.Position == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Position(childComplexity), true
+	case "SharedReport.purpose":
+		if e.ComplexityRoot.SharedReport.Purpose == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.Purpose(childComplexity), true
+	case "SharedReport.requestedAt":
+		if e.ComplexityRoot.SharedReport.RequestedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.RequestedAt(childComplexity), true
+	case "SharedReport.state":
+		if e.ComplexityRoot.SharedReport.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharedReport.State(childComplexity), true
 
 	case "SignInPayload.me":
 		if e.ComplexityRoot.SignInPayload.Me == nil {
@@ -5993,6 +6785,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.SessionChanged(childComplexity, args["id"].(string), args["after"].(*string)), true
+	case "Subscription.sharesReceivedChanged":
+		if e.ComplexityRoot.Subscription.SharesReceivedChanged == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Subscription.SharesReceivedChanged(childComplexity), true
 	case "Subscription.staffChanged":
 		if e.ComplexityRoot.Subscription.StaffChanged == nil {
 			break
@@ -6463,6 +7261,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewing.Purpose(childComplexity), true
+	case "Viewing.reason":
+		if e.ComplexityRoot.Viewing.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewing.Reason(childComplexity), true
 	case "Viewing.requests":
 		if e.ComplexityRoot.Viewing.Requests == nil {
 			break
@@ -6533,6 +7337,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.WatchPayload.Viewing(childComplexity), true
 
+	case "WatchSharePayload.expiresAt":
+		if e.ComplexityRoot.WatchSharePayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WatchSharePayload.ExpiresAt(childComplexity), true
+	case "WatchSharePayload.token":
+		if e.ComplexityRoot.WatchSharePayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WatchSharePayload.Token(childComplexity), true
+	case "WatchSharePayload.url":
+		if e.ComplexityRoot.WatchSharePayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WatchSharePayload.URL(childComplexity), true
+
+	case "Watcher.agency":
+		if e.ComplexityRoot.Watcher.Agency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.Agency(childComplexity), true
+	case "Watcher.live":
+		if e.ComplexityRoot.Watcher.Live == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.Live(childComplexity), true
+	case "Watcher.name":
+		if e.ComplexityRoot.Watcher.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.Name(childComplexity), true
+	case "Watcher.openedAt":
+		if e.ComplexityRoot.Watcher.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.OpenedAt(childComplexity), true
+	case "Watcher.viewingID":
+		if e.ComplexityRoot.Watcher.ViewingID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.ViewingID(childComplexity), true
+
+	case "Whisper.at":
+		if e.ComplexityRoot.Whisper.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Whisper.At(childComplexity), true
+	case "Whisper.id":
+		if e.ComplexityRoot.Whisper.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Whisper.ID(childComplexity), true
+	case "Whisper.readAt":
+		if e.ComplexityRoot.Whisper.ReadAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Whisper.ReadAt(childComplexity), true
+	case "Whisper.text":
+		if e.ComplexityRoot.Whisper.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Whisper.Text(childComplexity), true
+	case "Whisper.user":
+		if e.ComplexityRoot.Whisper.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Whisper.User(childComplexity), true
+
 	}
 	return 0, false
 }
@@ -6580,6 +7465,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("FinishSignInInput", ec.unmarshalInputFinishSignInInput),
 			graphql.NewInputUnmarshaler("ForwardLeakReportInput", ec.unmarshalInputForwardLeakReportInput),
 			graphql.NewInputUnmarshaler("GrantReceptionInput", ec.unmarshalInputGrantReceptionInput),
+			graphql.NewInputUnmarshaler("HandOverInput", ec.unmarshalInputHandOverInput),
 			graphql.NewInputUnmarshaler("IssueEnrolmentInput", ec.unmarshalInputIssueEnrolmentInput),
 			graphql.NewInputUnmarshaler("IssueStaffSheetInput", ec.unmarshalInputIssueStaffSheetInput),
 			graphql.NewInputUnmarshaler("IssueTerminalCodeInput", ec.unmarshalInputIssueTerminalCodeInput),
@@ -6592,7 +7478,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("OpenCaseInput", ec.unmarshalInputOpenCaseInput),
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
+			graphql.NewInputUnmarshaler("OpenSharedMediaInput", ec.unmarshalInputOpenSharedMediaInput),
 			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
+			graphql.NewInputUnmarshaler("ReadWhisperInput", ec.unmarshalInputReadWhisperInput),
 			graphql.NewInputUnmarshaler("ReceiptExportInput", ec.unmarshalInputReceiptExportInput),
 			graphql.NewInputUnmarshaler("RegisterStaffMemberInput", ec.unmarshalInputRegisterStaffMemberInput),
 			graphql.NewInputUnmarshaler("RegisterStaffPhoneInput", ec.unmarshalInputRegisterStaffPhoneInput),
@@ -6619,12 +7507,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
 			graphql.NewInputUnmarshaler("RevealNumberInput", ec.unmarshalInputRevealNumberInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
+			graphql.NewInputUnmarshaler("RevokeShareInput", ec.unmarshalInputRevokeShareInput),
 			graphql.NewInputUnmarshaler("RevokeStaffLinksInput", ec.unmarshalInputRevokeStaffLinksInput),
 			graphql.NewInputUnmarshaler("RevokeTerminalInput", ec.unmarshalInputRevokeTerminalInput),
 			graphql.NewInputUnmarshaler("SealPasswordInput", ec.unmarshalInputSealPasswordInput),
 			graphql.NewInputUnmarshaler("SessionFilter", ec.unmarshalInputSessionFilter),
 			graphql.NewInputUnmarshaler("SetAuthenticatorsInput", ec.unmarshalInputSetAuthenticatorsInput),
 			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
+			graphql.NewInputUnmarshaler("ShareSessionInput", ec.unmarshalInputShareSessionInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInSealedInput", ec.unmarshalInputSignInSealedInput),
 			graphql.NewInputUnmarshaler("StaffLinkFilter", ec.unmarshalInputStaffLinkFilter),
@@ -6635,6 +7525,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SuspendStaffLinkInput", ec.unmarshalInputSuspendStaffLinkInput),
 			graphql.NewInputUnmarshaler("SuspendTerminalInput", ec.unmarshalInputSuspendTerminalInput),
 			graphql.NewInputUnmarshaler("SuspendUserInput", ec.unmarshalInputSuspendUserInput),
+			graphql.NewInputUnmarshaler("TakeOverInput", ec.unmarshalInputTakeOverInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
 			graphql.NewInputUnmarshaler("TakeStaffSessionInput", ec.unmarshalInputTakeStaffSessionInput),
 			graphql.NewInputUnmarshaler("TickFingerprintTaskInput", ec.unmarshalInputTickFingerprintTaskInput),
@@ -6643,6 +7534,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UpdateStaffMemberInput", ec.unmarshalInputUpdateStaffMemberInput),
 			graphql.NewInputUnmarshaler("UsageReportFilter", ec.unmarshalInputUsageReportFilter),
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
+			graphql.NewInputUnmarshaler("WatchShareInput", ec.unmarshalInputWatchShareInput),
+			graphql.NewInputUnmarshaler("WhisperInput", ec.unmarshalInputWhisperInput),
+			graphql.NewInputUnmarshaler("WriteDutyNoteInput", ec.unmarshalInputWriteDutyNoteInput),
 		)
 	}
 	first := true
@@ -7687,6 +8581,15 @@ enum JournalType {
   DEPUTY_ENDED
   CHECKPOINT_UNSENT
   CHECKPOINT_SENT
+  SESSION_HANDED_OVER
+  SESSION_TAKEN_OVER
+  WHISPERED
+  WHISPER_READ
+  DUTY_NOTED
+  SHARE_GIVEN
+  SHARE_RECEIVED
+  SHARE_ENDED
+  SHARE_VIEWED
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -7915,6 +8818,8 @@ enum MediaSort {
 enum ViewingPurpose {
   INITIAL_RESPONSE
   STATISTICS
+  "法令に基づく: the law and the document are named."
+  BY_LAW
 }
 
 "One person's look at one stream or file. Journaled before its first byte."
@@ -8488,6 +9393,8 @@ enum PolicyObject {
   LOGIN
   EXPORT
   DEPUTY
+  DUTY_LOG
+  SHARE
 }
 
 "What may be done to a kind of thing."
@@ -8512,6 +9419,8 @@ enum PolicyAction {
   OPERATE
   APPROVE
   WRITE
+  COMMAND
+  HAND_OVER
 }
 
 "Where a page of a connection stands (Relay)."
@@ -8953,6 +9862,175 @@ type SessionEvent @can(object: SESSION, action: READ) {
   entries: [JournalEntry!]!
   "The video report as it stands now."
   session: Session!
+}
+`, BuiltIn: false},
+	{Name: "../schema/share.graphqls", Input: `"Why another agency shall see a video report (第6の3(1))."
+enum SharePurpose {
+  INITIAL_RESPONSE
+  "法令に基づく: the ground names the law and the document."
+  BY_LAW
+}
+
+"How a share ended."
+enum ShareEnding {
+  REVOKED
+  EXPIRED
+  "The video report turned out to be mis-sent."
+  MISDIRECTED
+}
+
+"A video report of the own agency that another agency's supervisors may watch for a while (提供)."
+type Share @can(object: SHARE, action: READ) {
+  id: ID!
+  session: Session!
+  toAgency: AgencyName!
+  givenBy: User!
+  purpose: SharePurpose! @can(object: SHARE, action: READ)
+  "Erased with the case."
+  ground: String! @can(object: SHARE, action: READ)
+  givenAt: Time!
+  expiresAt: Time!
+  endedAt: Time
+  ending: ShareEnding
+  "Who looks by it now."
+  watchers: [Watcher!]!
+}
+
+"Somebody of another agency who looks by a share now."
+type Watcher @can(object: SHARE, action: READ) {
+  viewingID: ID!
+  name: String! @can(object: SHARE, action: READ)
+  agency: AgencyName!
+  "Live video, or else a file."
+  live: Boolean!
+  openedAt: Time!
+}
+
+extend type Session {
+  "To whom it was given, newest first, at most 20."
+  shares: [Share!]!
+}
+
+"A video report of another agency, as a share shows it: nothing but the report itself."
+type SharedReport @can(object: SHARE, action: WATCH) {
+  "The share's."
+  id: ID!
+  "The agency that gave it."
+  agency: AgencyName!
+  purpose: SharePurpose! @can(object: SHARE, action: WATCH)
+  ground: String! @can(object: SHARE, action: WATCH)
+  givenAt: Time!
+  expiresAt: Time!
+  class: CaseClass!
+  municipality: String!
+  drill: Boolean!
+  state: SessionState!
+  "Nothing more comes."
+  over: Boolean!
+  requestedAt: Time!
+  "Whether live video is coming in now."
+  live: Boolean!
+  position: SharedPosition
+  "Newest first, at most 50."
+  files: [SharedFile!]!
+}
+
+"The newest fix of a shared video report."
+type SharedPosition @can(object: SHARE, action: WATCH) {
+  latitude: Float! @can(object: SHARE, action: WATCH)
+  longitude: Float! @can(object: SHARE, action: WATCH)
+  "Radius in metres."
+  accuracy: Float!
+  capturedAt: Time!
+}
+
+"A file of a shared video report. It can be looked at, and nothing else."
+type SharedFile @can(object: SHARE, action: WATCH) {
+  id: ID!
+  kind: MediaKind!
+  capture: Capture!
+  state: MediaState!
+  preview: PreviewState!
+  durationMs: Int64!
+  acquiredAt: Time
+  "The giver's: nothing moves it."
+  dueAt: Time
+}
+
+"What another agency shall see, why and for how long."
+input ShareSessionInput {
+  sessionID: ID!
+  agencyID: ID!
+  purpose: SharePurpose!
+  "At most 500 characters; with BY_LAW the law and the document number."
+  ground: String!
+  "For how long, 1 to 1,440."
+  minutes: Int! = 60
+}
+
+"The share as it stands now."
+type SharePayload @can(object: SHARE, action: READ) {
+  share: Share!
+}
+
+"The share that ends."
+input RevokeShareInput {
+  shareID: ID!
+}
+
+"The share to watch by."
+input WatchShareInput {
+  shareID: ID!
+}
+
+"Where to watch another agency's live video, by WHEP: on a receiving terminal, as any live video."
+type WatchSharePayload @can(object: SESSION, action: WATCH) {
+  "Where to POST the WHEP offer."
+  url: String! @can(object: SESSION, action: WATCH)
+  "The bearer, good until expiresAt; asking again begins another viewing."
+  token: String! @can(object: SESSION, action: WATCH)
+  expiresAt: Time!
+}
+
+"What to look at, by which share."
+input OpenSharedMediaInput {
+  shareID: ID!
+  mediaFileID: ID!
+}
+
+"The permission to look at one file of another agency."
+type OpenSharedMediaPayload @can(object: SHARE, action: WATCH) {
+  "Good until expiresAt, with Range; less where the share ends."
+  url: String! @can(object: SHARE, action: WATCH)
+  expiresAt: Time!
+  contentType: String!
+}
+
+extend type Query {
+  "The other agencies of the installation."
+  otherAgencies: [AgencyName!]! @can(object: SHARE, action: OPEN)
+  "The shares in force that the own agency gave, newest first, at most 50."
+  sharesGiven: [Share!]! @can(object: SHARE, action: READ)
+  "What other agencies show us now, newest first, at most 50."
+  sharesReceived: [SharedReport!]! @can(object: SHARE, action: WATCH)
+  "One video report that another agency shows us; null where there is none. SHARE_OVER once it has ended."
+  sharedReport(id: ID!): SharedReport @can(object: SHARE, action: WATCH)
+}
+
+extend type Mutation {
+  "Lets another agency's supervisors watch one video report for a while; both journals say so. REASON_MISSING, MISDIRECTED, ALREADY_EXISTS."
+  shareSession(input: ShareSessionInput!): SharePayload! @can(object: SHARE, action: OPEN)
+  "Ends a share: whoever looks by it is cut within a second."
+  revokeShare(input: RevokeShareInput!): SharePayload! @can(object: SHARE, action: REVOKE)
+  "A bearer for /whep of another agency's video report: journals one viewing in both agencies before the first byte. SHARE_OVER, SESSION_ENDED."
+  watchShare(input: WatchShareInput!): WatchSharePayload! @can(object: SHARE, action: WATCH)
+  "A grant for /media of another agency's file: journals one viewing in both agencies before the first byte. SHARE_OVER."
+  openSharedMedia(input: OpenSharedMediaInput!): OpenSharedMediaPayload! @can(object: SHARE, action: WATCH)
+}
+
+extend type Subscription {
+  "What other agencies show us, at once and after each change."
+  sharesReceivedChanged: [SharedReport!]! @can(object: SHARE, action: WATCH)
 }
 `, BuiltIn: false},
 	{Name: "../schema/staff.graphqls", Input: `"Whose phone a staff link stands on (第4の4(2)エオ)."
@@ -9629,6 +10707,184 @@ type StageCount @can(object: STATISTICS, action: READ) {
   sessions: Int!
 }
 `, BuiltIn: false},
+	{Name: "../schema/supervision.graphqls", Input: `"Why somebody looks at a colleague's video report (第4の2)."
+enum LookReason {
+  "応援: a dispatcher or supervisor helps."
+  SUPPORT
+  "指揮: a supervisor commands."
+  COMMAND
+  "引継ぎ: somebody is about to take over."
+  HANDOVER
+}
+
+extend input WatchInput {
+  "Asked of whoever watches a colleague's. A supervisor's is COMMAND unless they say otherwise."
+  reason: LookReason
+}
+
+extend input OpenMediaInput {
+  "Asked of whoever opens a colleague's. A supervisor's is COMMAND unless they say otherwise."
+  reason: LookReason
+  "法令名: needed with the purpose BY_LAW. Kept in the record's payload alone."
+  law: String
+  "文書番号: needed with the purpose BY_LAW. Kept in the record's payload alone."
+  document: String
+}
+
+extend type Viewing {
+  "Why, where the video report was a colleague's."
+  reason: LookReason
+}
+
+extend type ContactTask {
+  session: Session!
+}
+
+"A word from a supervisor that the dispatcher of the video report is shown, and nobody else."
+type Whisper @can(object: SESSION, action: READ) {
+  id: ID!
+  "Who whispered."
+  user: User!
+  text: String! @can(object: SESSION, action: READ)
+  at: Time!
+  "When the dispatcher said that they read it."
+  readAt: Time
+}
+
+extend type Session {
+  "What supervisors whispered, oldest first: to its dispatcher and the supervisors; empty to all others."
+  whispers: [Whisper!]!
+}
+
+"Somebody who can go on with a video report."
+type Colleague @can(object: USER, action: READ) {
+  user: User!
+  signedIn: Boolean!
+  "How many of their video reports are open."
+  open: Int!
+}
+
+"One note of the duty log. It is written once; what is about a case is erased with it."
+type DutyNote @can(object: DUTY_LOG, action: READ) {
+  id: ID!
+  user: User!
+  text: String! @can(object: DUTY_LOG, action: READ)
+  at: Time!
+  case: Case
+  erasedAt: Time
+}
+
+"A page of the duty log, newest first."
+type DutyNoteConnection @can(object: DUTY_LOG, action: READ) {
+  edges: [DutyNoteEdge!]!
+  nodes: [DutyNote!]!
+  pageInfo: PageInfo!
+}
+
+"One note and its place in the log."
+type DutyNoteEdge @can(object: DUTY_LOG, action: READ) {
+  cursor: String!
+  node: DutyNote!
+}
+
+"How often one person looked at video reports that were not their own."
+type LookCount @can(object: VIEWING, action: AUDIT) {
+  user: User
+  "At how many video reports."
+  sessions: Int!
+  support: Int!
+  command: Int!
+  handover: Int!
+}
+
+"One property of what the system holds, and its grade (第6の2)."
+type Mark @public {
+  level: String!
+  ja: String!
+  en: String!
+}
+
+"How everything in the system is classified (第6の2); shown on every print, share and export."
+type Classification @public {
+  confidentiality: Mark!
+  integrity: Mark!
+  availability: Mark!
+  "All of it in one line."
+  ja: String!
+  en: String!
+}
+
+"What goes to whom."
+input HandOverInput {
+  "Who goes on: a supervisor or dispatcher of the own agency who may sign in."
+  toUserID: ID!
+  "Left out: all that is open, and what is left to do after ended ones."
+  sessionIDs: [ID!]
+  "Whose; left out: one's own. Only a supervisor hands over another's."
+  fromUserID: ID
+}
+
+"The video reports that have another dispatcher now."
+type HandOverPayload @can(object: SESSION, action: HAND_OVER) {
+  sessions: [Session!]!
+}
+
+"The video report that the supervisor goes on with."
+input TakeOverInput {
+  sessionID: ID!
+}
+
+"A word for the dispatcher."
+input WhisperInput {
+  sessionID: ID!
+  "At most 200 characters."
+  text: String!
+}
+
+"The word that was read."
+input ReadWhisperInput {
+  whisperID: ID!
+}
+
+"A note for the duty log."
+input WriteDutyNoteInput {
+  "At most 2,000 characters."
+  text: String!
+  "The case that it is about: its retention erases the note's text, too."
+  caseID: ID
+}
+
+"The note that was written."
+type DutyNotePayload @can(object: DUTY_LOG, action: READ) {
+  note: DutyNote!
+}
+
+extend type Query {
+  "Who can go on with a video report, in the order of registration."
+  colleagues: [Colleague!]! @can(object: SESSION, action: HAND_OVER)
+  "Who has still to be told that a link went astray (第4の3(3)), oldest first, at most 100."
+  openContactTasks: [ContactTask!]! @can(object: SESSION, action: COMMAND)
+  "The supervisors' duty log (第4の2)."
+  dutyLog(first: Int = 50, after: String): DutyNoteConnection! @can(object: DUTY_LOG, action: READ)
+  "Who looked at video reports that were not their own from the day from to the day to, both included, at most 31 days."
+  looksElsewhere(from: Date!, to: Date!): [LookCount!]! @can(object: VIEWING, action: AUDIT)
+  "The classification of what the system holds (第6の2)."
+  classification: Classification! @public
+}
+
+extend type Mutation {
+  "Hands video reports over to a colleague; both are told (第4の2). NOT_A_COLLEAGUE, NOTHING_TO_HAND_OVER."
+  handOver(input: HandOverInput!): HandOverPayload! @can(object: SESSION, action: HAND_OVER)
+  "Takes over a video report of the agency (第4の2). SESSION_ENDED."
+  takeOver(input: TakeOverInput!): SessionPayload! @can(object: SESSION, action: COMMAND)
+  "Leaves a word that only the dispatcher sees (第4の2). REASON_MISSING, SESSION_ENDED."
+  whisper(input: WhisperInput!): SessionPayload! @can(object: SESSION, action: COMMAND)
+  "The dispatcher has read a word."
+  readWhisper(input: ReadWhisperInput!): SessionPayload! @can(object: SESSION, action: READ)
+  "Adds to the duty log; nothing in it is changed afterwards. REASON_MISSING, CASE_CLOSED."
+  writeDutyNote(input: WriteDutyNoteInput!): DutyNotePayload! @can(object: DUTY_LOG, action: UPDATE)
+}
+`, BuiltIn: false},
 	{Name: "../schema/terminal.graphqls", Input: `"A kind of terminal (第2の5)."
 enum TerminalKind {
   "タブレット型の受理端末"
@@ -10075,6 +11331,34 @@ func (ec *executionContext) childFields_ClassCount(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type ClassCount", field.Name)
 }
 
+func (ec *executionContext) childFields_Classification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "confidentiality":
+		return ec.fieldContext_Classification_confidentiality(ctx, field)
+	case "integrity":
+		return ec.fieldContext_Classification_integrity(ctx, field)
+	case "availability":
+		return ec.fieldContext_Classification_availability(ctx, field)
+	case "ja":
+		return ec.fieldContext_Classification_ja(ctx, field)
+	case "en":
+		return ec.fieldContext_Classification_en(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Classification", field.Name)
+}
+
+func (ec *executionContext) childFields_Colleague(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_Colleague_user(ctx, field)
+	case "signedIn":
+		return ec.fieldContext_Colleague_signedIn(ctx, field)
+	case "open":
+		return ec.fieldContext_Colleague_open(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Colleague", field.Name)
+}
+
 func (ec *executionContext) childFields_ConfirmationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "passkey":
@@ -10117,6 +11401,8 @@ func (ec *executionContext) childFields_ContactTask(ctx context.Context, field g
 		return ec.fieldContext_ContactTask_outcome(ctx, field)
 	case "email":
 		return ec.fieldContext_ContactTask_email(ctx, field)
+	case "session":
+		return ec.fieldContext_ContactTask_session(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ContactTask", field.Name)
 }
@@ -10235,6 +11521,54 @@ func (ec *executionContext) childFields_DonePayload(ctx context.Context, field g
 		return ec.fieldContext_DonePayload_done(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DonePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DutyNote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DutyNote_id(ctx, field)
+	case "user":
+		return ec.fieldContext_DutyNote_user(ctx, field)
+	case "text":
+		return ec.fieldContext_DutyNote_text(ctx, field)
+	case "at":
+		return ec.fieldContext_DutyNote_at(ctx, field)
+	case "case":
+		return ec.fieldContext_DutyNote_case(ctx, field)
+	case "erasedAt":
+		return ec.fieldContext_DutyNote_erasedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DutyNote", field.Name)
+}
+
+func (ec *executionContext) childFields_DutyNoteConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DutyNoteConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DutyNoteConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DutyNoteConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DutyNoteConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DutyNoteEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DutyNoteEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DutyNoteEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DutyNoteEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DutyNotePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "note":
+		return ec.fieldContext_DutyNotePayload_note(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DutyNotePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_EndReasonCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10433,6 +11767,14 @@ func (ec *executionContext) childFields_FingerprintTaskPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type FingerprintTaskPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_HandOverPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessions":
+		return ec.fieldContext_HandOverPayload_sessions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HandOverPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_IssueTerminalCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "code":
@@ -10619,6 +11961,34 @@ func (ec *executionContext) childFields_LinkTerms(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type LinkTerms", field.Name)
 }
 
+func (ec *executionContext) childFields_LookCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_LookCount_user(ctx, field)
+	case "sessions":
+		return ec.fieldContext_LookCount_sessions(ctx, field)
+	case "support":
+		return ec.fieldContext_LookCount_support(ctx, field)
+	case "command":
+		return ec.fieldContext_LookCount_command(ctx, field)
+	case "handover":
+		return ec.fieldContext_LookCount_handover(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LookCount", field.Name)
+}
+
+func (ec *executionContext) childFields_Mark(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "level":
+		return ec.fieldContext_Mark_level(ctx, field)
+	case "ja":
+		return ec.fieldContext_Mark_ja(ctx, field)
+	case "en":
+		return ec.fieldContext_Mark_en(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Mark", field.Name)
+}
+
 func (ec *executionContext) childFields_Me(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "kind":
@@ -10757,6 +12127,18 @@ func (ec *executionContext) childFields_OpenMediaPayload(ctx context.Context, fi
 		return ec.fieldContext_OpenMediaPayload_viewing(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OpenMediaPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_OpenSharedMediaPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_OpenSharedMediaPayload_url(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_OpenSharedMediaPayload_expiresAt(ctx, field)
+	case "contentType":
+		return ec.fieldContext_OpenSharedMediaPayload_contentType(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OpenSharedMediaPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_OriginCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11147,12 +12529,16 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 		return ec.fieldContext_Session_locationDeniedAt(ctx, field)
 	case "report":
 		return ec.fieldContext_Session_report(ctx, field)
+	case "shares":
+		return ec.fieldContext_Session_shares(ctx, field)
 	case "staffMember":
 		return ec.fieldContext_Session_staffMember(ctx, field)
 	case "declaredAt":
 		return ec.fieldContext_Session_declaredAt(ctx, field)
 	case "usageReport":
 		return ec.fieldContext_Session_usageReport(ctx, field)
+	case "whispers":
+		return ec.fieldContext_Session_whispers(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
@@ -11231,6 +12617,114 @@ func (ec *executionContext) childFields_SettingsPayload(ctx context.Context, fie
 		return ec.fieldContext_SettingsPayload_settings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SettingsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Share(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Share_id(ctx, field)
+	case "session":
+		return ec.fieldContext_Share_session(ctx, field)
+	case "toAgency":
+		return ec.fieldContext_Share_toAgency(ctx, field)
+	case "givenBy":
+		return ec.fieldContext_Share_givenBy(ctx, field)
+	case "purpose":
+		return ec.fieldContext_Share_purpose(ctx, field)
+	case "ground":
+		return ec.fieldContext_Share_ground(ctx, field)
+	case "givenAt":
+		return ec.fieldContext_Share_givenAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Share_expiresAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Share_endedAt(ctx, field)
+	case "ending":
+		return ec.fieldContext_Share_ending(ctx, field)
+	case "watchers":
+		return ec.fieldContext_Share_watchers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Share", field.Name)
+}
+
+func (ec *executionContext) childFields_SharePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "share":
+		return ec.fieldContext_SharePayload_share(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SharePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SharedFile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_SharedFile_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_SharedFile_kind(ctx, field)
+	case "capture":
+		return ec.fieldContext_SharedFile_capture(ctx, field)
+	case "state":
+		return ec.fieldContext_SharedFile_state(ctx, field)
+	case "preview":
+		return ec.fieldContext_SharedFile_preview(ctx, field)
+	case "durationMs":
+		return ec.fieldContext_SharedFile_durationMs(ctx, field)
+	case "acquiredAt":
+		return ec.fieldContext_SharedFile_acquiredAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_SharedFile_dueAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SharedFile", field.Name)
+}
+
+func (ec *executionContext) childFields_SharedPosition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "latitude":
+		return ec.fieldContext_SharedPosition_latitude(ctx, field)
+	case "longitude":
+		return ec.fieldContext_SharedPosition_longitude(ctx, field)
+	case "accuracy":
+		return ec.fieldContext_SharedPosition_accuracy(ctx, field)
+	case "capturedAt":
+		return ec.fieldContext_SharedPosition_capturedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SharedPosition", field.Name)
+}
+
+func (ec *executionContext) childFields_SharedReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_SharedReport_id(ctx, field)
+	case "agency":
+		return ec.fieldContext_SharedReport_agency(ctx, field)
+	case "purpose":
+		return ec.fieldContext_SharedReport_purpose(ctx, field)
+	case "ground":
+		return ec.fieldContext_SharedReport_ground(ctx, field)
+	case "givenAt":
+		return ec.fieldContext_SharedReport_givenAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_SharedReport_expiresAt(ctx, field)
+	case "class":
+		return ec.fieldContext_SharedReport_class(ctx, field)
+	case "municipality":
+		return ec.fieldContext_SharedReport_municipality(ctx, field)
+	case "drill":
+		return ec.fieldContext_SharedReport_drill(ctx, field)
+	case "state":
+		return ec.fieldContext_SharedReport_state(ctx, field)
+	case "over":
+		return ec.fieldContext_SharedReport_over(ctx, field)
+	case "requestedAt":
+		return ec.fieldContext_SharedReport_requestedAt(ctx, field)
+	case "live":
+		return ec.fieldContext_SharedReport_live(ctx, field)
+	case "position":
+		return ec.fieldContext_SharedReport_position(ctx, field)
+	case "files":
+		return ec.fieldContext_SharedReport_files(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SharedReport", field.Name)
 }
 
 func (ec *executionContext) childFields_SignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11823,6 +13317,8 @@ func (ec *executionContext) childFields_Viewing(ctx context.Context, field graph
 		return ec.fieldContext_Viewing_bytes(ctx, field)
 	case "requests":
 		return ec.fieldContext_Viewing_requests(ctx, field)
+	case "reason":
+		return ec.fieldContext_Viewing_reason(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewing", field.Name)
 }
@@ -11861,6 +13357,50 @@ func (ec *executionContext) childFields_WatchPayload(ctx context.Context, field 
 		return ec.fieldContext_WatchPayload_viewing(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WatchPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WatchSharePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_WatchSharePayload_url(ctx, field)
+	case "token":
+		return ec.fieldContext_WatchSharePayload_token(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_WatchSharePayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WatchSharePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Watcher(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "viewingID":
+		return ec.fieldContext_Watcher_viewingID(ctx, field)
+	case "name":
+		return ec.fieldContext_Watcher_name(ctx, field)
+	case "agency":
+		return ec.fieldContext_Watcher_agency(ctx, field)
+	case "live":
+		return ec.fieldContext_Watcher_live(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_Watcher_openedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Watcher", field.Name)
+}
+
+func (ec *executionContext) childFields_Whisper(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Whisper_id(ctx, field)
+	case "user":
+		return ec.fieldContext_Whisper_user(ctx, field)
+	case "text":
+		return ec.fieldContext_Whisper_text(ctx, field)
+	case "at":
+		return ec.fieldContext_Whisper_at(ctx, field)
+	case "readAt":
+		return ec.fieldContext_Whisper_readAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Whisper", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

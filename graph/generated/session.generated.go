@@ -26,6 +26,7 @@ type ContactTaskResolver interface {
 	Number(ctx context.Context, obj *cases.ContactTask) (*model.PhoneNumber, error)
 
 	Email(ctx context.Context, obj *cases.ContactTask) (*string, error)
+	Session(ctx context.Context, obj *cases.ContactTask) (*cases.Session, error)
 }
 type SessionResolver interface {
 	Case(ctx context.Context, obj *cases.Session) (*cases.Case, error)
@@ -54,9 +55,11 @@ type SessionResolver interface {
 	Cursor(ctx context.Context, obj *cases.Session) (string, error)
 
 	Report(ctx context.Context, obj *cases.Session) (*cases.AdvanceReport, error)
+	Shares(ctx context.Context, obj *cases.Session) ([]*cases.Share, error)
 	StaffMember(ctx context.Context, obj *cases.Session) (*identity.StaffMember, error)
 
 	UsageReport(ctx context.Context, obj *cases.Session) (*operations.UsageReport, error)
+	Whispers(ctx context.Context, obj *cases.Session) ([]*cases.Whisper, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -439,6 +442,38 @@ func (ec *executionContext) _ContactTask_email(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_ContactTask_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ContactTask", field, true, true, "String")
+}
+
+func (ec *executionContext) _ContactTask_session(ctx context.Context, field graphql.CollectedField, obj *cases.ContactTask) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactTask_session(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.ContactTask().Session(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *cases.Session) graphql.Marshaler {
+			return ec.marshalNSession2ᚖgenbaᚋserverᚋcasesᚐSession(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContactTask_session(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ContactTask",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Session(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _MediaCounts_recordings(ctx context.Context, field graphql.CollectedField, obj *model.MediaCounts) (ret graphql.Marshaler) {
@@ -2017,6 +2052,38 @@ func (ec *executionContext) fieldContext_Session_report(_ context.Context, field
 	return fc, nil
 }
 
+func (ec *executionContext) _Session_shares(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_shares(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().Shares(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*cases.Share) graphql.Marshaler {
+			return ec.marshalNShare2ᚕᚖgenbaᚋserverᚋcasesᚐShareᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Session_shares(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Share(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Session_staffMember(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2099,6 +2166,38 @@ func (ec *executionContext) fieldContext_Session_usageReport(_ context.Context, 
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_UsageReport(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Session_whispers(ctx context.Context, field graphql.CollectedField, obj *cases.Session) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Session_whispers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Session().Whispers(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*cases.Whisper) graphql.Marshaler {
+			return ec.marshalNWhisper2ᚕᚖgenbaᚋserverᚋcasesᚐWhisperᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Session_whispers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Session",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Whisper(ctx, field)
 		},
 	}
 	return fc, nil
@@ -3237,7 +3336,7 @@ func (ec *executionContext) unmarshalInputWatchInput(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"sessionID"}
+	fieldsInOrder := [...]string{"sessionID", "reason"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3251,6 +3350,13 @@ func (ec *executionContext) unmarshalInputWatchInput(ctx context.Context, obj an
 				return it, err
 			}
 			it.SessionID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalOLookReason2ᚖgenbaᚋserverᚋcasesᚐLookReason(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
 		}
 	}
 	return it, nil
@@ -3371,6 +3477,12 @@ func (ec *executionContext) _ContactTask(ctx context.Context, sel ast.SelectionS
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._ContactTask_email(ctx, field, obj)
+				})
+		case "session":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ContactTask_session(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -3800,6 +3912,12 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_report(ctx, field, obj)
 				})
+		case "shares":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_shares(ctx, field, obj)
+				})
 		case "staffMember":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -3816,6 +3934,12 @@ func (ec *executionContext) _Session(ctx context.Context, sel ast.SelectionSet, 
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Session_usageReport(ctx, field, obj)
+				})
+		case "whispers":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Session_whispers(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

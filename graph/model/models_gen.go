@@ -219,6 +219,16 @@ type Checkpoint struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
+// How everything in the system is classified (第6の2); shown on every print, share and export.
+type Classification struct {
+	Confidentiality *Mark `json:"confidentiality"`
+	Integrity       *Mark `json:"integrity"`
+	Availability    *Mark `json:"availability"`
+	// All of it in one line.
+	Ja string `json:"ja"`
+	En string `json:"en"`
+}
+
 // What came of a contact task.
 type CloseContactTaskInput struct {
 	TaskID string `json:"taskID"`
@@ -232,6 +242,14 @@ type CloseExportInput struct {
 	Disposed bool   `json:"disposed"`
 	// How it was disposed of; may be left out for a return.
 	Note *string `json:"note,omitempty"`
+}
+
+// Somebody who can go on with a video report.
+type Colleague struct {
+	User     *identity.User `json:"user"`
+	SignedIn bool           `json:"signedIn"`
+	// How many of their video reports are open.
+	Open int `json:"open"`
 }
 
 // The second confirmation (第4の1(2)).
@@ -297,6 +315,24 @@ type DismissLeakReportInput struct {
 // It is done; there is nothing to show.
 type DonePayload struct {
 	Done bool `json:"done"`
+}
+
+// A page of the duty log, newest first.
+type DutyNoteConnection struct {
+	Edges    []*DutyNoteEdge   `json:"edges"`
+	Nodes    []*cases.DutyNote `json:"nodes"`
+	PageInfo *PageInfo         `json:"pageInfo"`
+}
+
+// One note and its place in the log.
+type DutyNoteEdge struct {
+	Cursor string          `json:"cursor"`
+	Node   *cases.DutyNote `json:"node"`
+}
+
+// The note that was written.
+type DutyNotePayload struct {
+	Note *cases.DutyNote `json:"note"`
 }
 
 // Which appointment ends now.
@@ -431,6 +467,21 @@ type GrantReceptionInput struct {
 	Until      time.Time `json:"until"`
 }
 
+// What goes to whom.
+type HandOverInput struct {
+	// Who goes on: a supervisor or dispatcher of the own agency who may sign in.
+	ToUserID string `json:"toUserID"`
+	// Left out: all that is open, and what is left to do after ended ones.
+	SessionIDs []string `json:"sessionIDs,omitempty"`
+	// Whose; left out: one's own. Only a supervisor hands over another's.
+	FromUserID *string `json:"fromUserID,omitempty"`
+}
+
+// The video reports that have another dispatcher now.
+type HandOverPayload struct {
+	Sessions []*cases.Session `json:"sessions"`
+}
+
 // Who gets a new code.
 type IssueEnrolmentInput struct {
 	UserID string `json:"userID"`
@@ -509,6 +560,23 @@ type LeakReportEdge struct {
 // The leak report as it stands now.
 type LeakReportPayload struct {
 	Report *operations.LeakReport `json:"report"`
+}
+
+// How often one person looked at video reports that were not their own.
+type LookCount struct {
+	User *identity.User `json:"user,omitempty"`
+	// At how many video reports.
+	Sessions int `json:"sessions"`
+	Support  int `json:"support"`
+	Command  int `json:"command"`
+	Handover int `json:"handover"`
+}
+
+// One property of what the system holds, and its grade (第6の2).
+type Mark struct {
+	Level string `json:"level"`
+	Ja    string `json:"ja"`
+	En    string `json:"en"`
 }
 
 // The case that help was sent to.
@@ -597,6 +665,12 @@ type OpenLinkPayload struct {
 type OpenMediaInput struct {
 	MediaFileID string            `json:"mediaFileID"`
 	Purpose     *evidence.Purpose `json:"purpose,omitempty"`
+	// Asked of whoever opens a colleague's. A supervisor's is COMMAND unless they say otherwise.
+	Reason *cases.LookReason `json:"reason,omitempty"`
+	// 法令名: needed with the purpose BY_LAW. Kept in the record's payload alone.
+	Law *string `json:"law,omitempty"`
+	// 文書番号: needed with the purpose BY_LAW. Kept in the record's payload alone.
+	Document *string `json:"document,omitempty"`
 }
 
 // The permission to look at one media file.
@@ -607,6 +681,20 @@ type OpenMediaPayload struct {
 	ContentType string              `json:"contentType"`
 	MediaFile   *evidence.MediaFile `json:"mediaFile"`
 	Viewing     *evidence.Viewing   `json:"viewing"`
+}
+
+// What to look at, by which share.
+type OpenSharedMediaInput struct {
+	ShareID     string `json:"shareID"`
+	MediaFileID string `json:"mediaFileID"`
+}
+
+// The permission to look at one file of another agency.
+type OpenSharedMediaPayload struct {
+	// Good until expiresAt, with Range; less where the share ends.
+	URL         string    `json:"url"`
+	ExpiresAt   time.Time `json:"expiresAt"`
+	ContentType string    `json:"contentType"`
 }
 
 // A use that is still to be reported (第4の4(1)イ).
@@ -699,6 +787,11 @@ type PublishPayload struct {
 
 // Reading changes nothing.
 type Query struct {
+}
+
+// The word that was read.
+type ReadWhisperInput struct {
+	WhisperID string `json:"whisperID"`
 }
 
 // Who took the medium, and when it shall be back.
@@ -926,6 +1019,11 @@ type RevokeLinkInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// The share that ends.
+type RevokeShareInput struct {
+	ShareID string `json:"shareID"`
+}
+
 // Which links are revoked, and why.
 type RevokeStaffLinksInput struct {
 	LinkIDs []string           `json:"linkIDs"`
@@ -995,6 +1093,68 @@ type SetCallerCodeInput struct {
 // The settings as they are now.
 type SettingsPayload struct {
 	Settings *identity.Settings `json:"settings"`
+}
+
+// The share as it stands now.
+type SharePayload struct {
+	Share *cases.Share `json:"share"`
+}
+
+// What another agency shall see, why and for how long.
+type ShareSessionInput struct {
+	SessionID string             `json:"sessionID"`
+	AgencyID  string             `json:"agencyID"`
+	Purpose   cases.SharePurpose `json:"purpose"`
+	// At most 500 characters; with BY_LAW the law and the document number.
+	Ground string `json:"ground"`
+	// For how long, 1 to 1,440.
+	Minutes int `json:"minutes"`
+}
+
+// A file of a shared video report. It can be looked at, and nothing else.
+type SharedFile struct {
+	ID         string                `json:"id"`
+	Kind       evidence.Kind         `json:"kind"`
+	Capture    evidence.Capture      `json:"capture"`
+	State      evidence.State        `json:"state"`
+	Preview    evidence.PreviewState `json:"preview"`
+	DurationMs int64                 `json:"durationMs"`
+	AcquiredAt *time.Time            `json:"acquiredAt,omitempty"`
+	// The giver's: nothing moves it.
+	DueAt *time.Time `json:"dueAt,omitempty"`
+}
+
+// The newest fix of a shared video report.
+type SharedPosition struct {
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+	// Radius in metres.
+	Accuracy   float64   `json:"accuracy"`
+	CapturedAt time.Time `json:"capturedAt"`
+}
+
+// A video report of another agency, as a share shows it: nothing but the report itself.
+type SharedReport struct {
+	// The share's.
+	ID string `json:"id"`
+	// The agency that gave it.
+	Agency       *identity.Agency   `json:"agency"`
+	Purpose      cases.SharePurpose `json:"purpose"`
+	Ground       string             `json:"ground"`
+	GivenAt      time.Time          `json:"givenAt"`
+	ExpiresAt    time.Time          `json:"expiresAt"`
+	Class        cases.Class        `json:"class"`
+	Municipality string             `json:"municipality"`
+	Drill        bool               `json:"drill"`
+	State        cases.State        `json:"state"`
+	// Nothing more comes.
+	Over        bool      `json:"over"`
+	RequestedAt time.Time `json:"requestedAt"`
+	// Whether live video is coming in now.
+	Live     bool            `json:"live"`
+	Position *SharedPosition `json:"position,omitempty"`
+	// Newest first, at most 50.
+	Files []*SharedFile `json:"files"`
 }
 
 // Who signs in.
@@ -1176,6 +1336,11 @@ type SuspendUserInput struct {
 	Reason string `json:"reason"`
 }
 
+// The video report that the supervisor goes on with.
+type TakeOverInput struct {
+	SessionID string `json:"sessionID"`
+}
+
 // What a still is taken from.
 type TakeSnapshotInput struct {
 	SessionID string `json:"sessionID"`
@@ -1291,6 +1456,8 @@ type ViewingEdge struct {
 // The video report to watch.
 type WatchInput struct {
 	SessionID string `json:"sessionID"`
+	// Asked of whoever watches a colleague's. A supervisor's is COMMAND unless they say otherwise.
+	Reason *cases.LookReason `json:"reason,omitempty"`
 }
 
 // Where to watch live video, by WHEP.
@@ -1301,6 +1468,35 @@ type WatchPayload struct {
 	Token     string            `json:"token"`
 	ExpiresAt time.Time         `json:"expiresAt"`
 	Viewing   *evidence.Viewing `json:"viewing"`
+}
+
+// The share to watch by.
+type WatchShareInput struct {
+	ShareID string `json:"shareID"`
+}
+
+// Where to watch another agency's live video, by WHEP: on a receiving terminal, as any live video.
+type WatchSharePayload struct {
+	// Where to POST the WHEP offer.
+	URL string `json:"url"`
+	// The bearer, good until expiresAt; asking again begins another viewing.
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// A word for the dispatcher.
+type WhisperInput struct {
+	SessionID string `json:"sessionID"`
+	// At most 200 characters.
+	Text string `json:"text"`
+}
+
+// A note for the duty log.
+type WriteDutyNoteInput struct {
+	// At most 2,000 characters.
+	Text string `json:"text"`
+	// The case that it is about: its retention erases the note's text, too.
+	CaseID *string `json:"caseID,omitempty"`
 }
 
 // The order of entries.

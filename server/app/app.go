@@ -191,6 +191,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	a.Cases.OnOver(a.streams.over)
 	a.Cases.OnHeld(a.streams.held)
 	a.Cases.OnCut(a.streams.cut)
+	a.Cases.OnShareOver(a.streams.shareOver)
 	if _, err = a.Evidence.Anchor(ctx); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func (a *App) jobs() []func(context.Context) {
 		a.Notify.Run,
 		a.Evidence.Run,
 		a.every("expire links", expireEvery, func(ctx context.Context) error { _, err := a.Cases.ExpireDue(ctx); return err }),
+		a.every("expire shares", expireEvery, a.Cases.ExpireShares),
 		a.every("purge", purgeEvery, a.purgeDue),
 		a.every("sweep", sweepEvery, a.purge),
 		a.every("anchor clock", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
@@ -101,7 +102,7 @@ func (a *App) DueWork(ctx context.Context) error {
 	if _, err := a.Cases.ExpireDue(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(a.tendStaff(ctx), a.Operations.Forget(ctx)); err != nil {
+	if err := errors.Join(a.tendStaff(ctx), a.Operations.Forget(ctx), a.Cases.ExpireShares(ctx)); err != nil {
 		return err
 	}
 	if _, err := a.People.RemindCallerCodes(ctx); err != nil {

@@ -59,12 +59,12 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 	if !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
 		return live.Peer{}, problem.New(problem.Forbidden)
 	}
-	k, err := s.a.Cases.Session(ctx, actor.Agency, session)
+	k, err := s.a.Evidence.Looked(ctx, actor, b.Object)
 	if err != nil {
 		return live.Peer{}, err
 	}
-	if err := k.MayOpen(actor); err != nil {
-		return live.Peer{}, err
+	if k.ID != session {
+		return live.Peer{}, problem.New(problem.BearerInvalid)
 	}
 	if k.State.Over() {
 		return live.Peer{}, problem.New(problem.SessionEnded)
@@ -241,3 +241,14 @@ func (s *streams) cut(phone string) {
 
 // CutPeer ends everything that a sign-in watches, or is about to watch.
 func (s *streams) CutPeer(login string) { s.a.Live.CutPeer(login) }
+
+// shareOver cuts everybody who looks by a share that shows nothing more.
+func (s *streams) shareOver(share string) {
+	s.a.afterCommit("cut share", func(ctx context.Context) error {
+		peers, err := s.a.Evidence.ShareOver(ctx, share)
+		for _, peer := range peers {
+			s.a.Live.CutPeer(peer)
+		}
+		return err
+	})
+}

@@ -83,6 +83,7 @@ type Cases struct {
 
 	staffStarted []func(tx *database.Tx, s *Session) error
 	staffRevoked []func(tx *database.Tx, actor policy.Actor, l *StaffLink) error
+	shareOver    []func(shareID string)
 }
 
 // New opens the room.
@@ -413,6 +414,7 @@ func (c *Cases) Erase(tx *database.Tx, caseID string) error {
 		func() error {
 			return tx.Model(&Phone{}).Where("session_id IN (?)", sessions).Updates(map[string]any{"system": "", "browser": ""}).Error
 		},
+		func() error { return c.eraseWords(tx, k.ID) },
 		func() error { return c.journal.EmptyPayloads(tx, k.AgencyID, journal.Filter{CaseID: k.ID}) },
 	}
 	for _, f := range c.erase {

@@ -241,6 +241,7 @@ var tables = []string{
 	"agencies", "users", "journal_heads", "journal_entries", "journal_payloads", "case_numbers", "cases", "sessions", "links", "phones",
 	"nonces", "consents", "positions", "contact_tasks",
 	"staff_members", "staff_sheets", "staff_links", "staff_nonces", "staff_codes", "staff_assignments",
+	"whispers", "duty_notes", "shares",
 }
 
 // dump is everything the database holds, as text.

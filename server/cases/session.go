@@ -238,10 +238,10 @@ func (s *Session) MayCommand(actor policy.Actor) bool {
 	return actor.Agency == s.AgencyID && (actor.Role == policy.Supervisor || actor.ID == s.DispatcherID)
 }
 
-// MayOpen refuses whoever may not look at what the session brings: another
-// agency's is not found, a colleague's is forbidden (第4の2 gives watching any
+// MayOpen refuses whoever may not use what the session brings as their own:
+// another agency's is not found, a colleague's is forbidden (第4の2 gives any
 // session to supervisors), and what came in by mistake is a supervisor's to open
-// (第4の3(3)).
+// (第4の3(3)). Looking at a colleague's is MayLook's to say.
 func (s *Session) MayOpen(actor policy.Actor) error {
 	switch {
 	case s.AgencyID != actor.Agency:
@@ -437,6 +437,9 @@ func (c *Cases) End(ctx context.Context, actor policy.Actor, id string, reason E
 		s.EndReason, s.EndedBy = reason, actor.ID
 		if reason == Misdirected {
 			s.Misdirected = true
+			if err := c.endShares(tx, actor, s.ID); err != nil {
+				return err
+			}
 		}
 		return c.finish(tx, s, Ended, LinkEnded, s.entry(actor, journal.SessionEnded, map[string]any{"reason": reason}))
 	})
@@ -469,6 +472,9 @@ func (c *Cases) MarkMisdirected(tx *database.Tx, actor policy.Actor, id string, 
 		return nil, problem.New(problem.SessionNotOpen)
 	}
 	s.Misdirected = true
+	if err := c.endShares(tx, actor, s.ID); err != nil {
+		return nil, err
+	}
 	c.journal.Append(tx, s.entry(actor, journal.SessionMisdirected, nil))
 	task := ContactTask{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, Number: number, Email: email, OpenedAt: tx.Now}
 	if err := tx.Create(&task).Error; err != nil {

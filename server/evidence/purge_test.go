@@ -69,7 +69,7 @@ func TestPurge(t *testing.T) {
 			s.run(time.Microsecond)
 			_, err := s.File(s.ctx(), s.dispatcher, film.ID)
 			requireProblem(t, err, problem.Withheld)
-			_, err = s.Open(s.ctx(), s.supervisor, film.ID, evidence.InitialResponse)
+			_, err = s.Open(s.ctx(), s.supervisor, film.ID, evidence.Look{})
 			requireProblem(t, err, problem.Withheld)
 			a := s.media(film.ID, o.Grant, "")
 			require.GreaterOrEqual(t, a.status, 400)

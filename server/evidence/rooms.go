@@ -132,3 +132,15 @@ func (e *Evidence) Serving() []string {
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Keys(e.grants))
 }
+
+// stillShown asks again of whoever was let look.
+func (e *Evidence) stillShown(ctx context.Context, actor policy.Actor, m *MediaFile) error {
+	if e.May != nil && !e.May(actor) {
+		return problem.New(problem.Forbidden) // what somebody may can end while they look
+	}
+	s, err := e.Cases.Session(ctx, m.AgencyID, m.SessionID)
+	if err != nil {
+		return err
+	}
+	return s.StillShown(actor)
+}

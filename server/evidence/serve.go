@@ -128,11 +128,22 @@ func (e *Evidence) admitted(ctx context.Context, id, grant string) (*Viewing, *M
 	if err != nil {
 		return nil, nil, err
 	}
+	if v.ShareID != "" {
+		if e.May != nil && !e.May(actor) {
+			return nil, nil, problem.New(problem.Forbidden)
+		}
+		share, _, err := e.Cases.Received(ctx, actor, v.ShareID)
+		if err != nil {
+			return nil, nil, err
+		}
+		m, err := e.sharedFile(ctx, share, id)
+		return &v, m, err
+	}
 	m, err := e.File(ctx, actor, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &v, m, e.visible(ctx, actor, m)
+	return &v, m, e.stillShown(ctx, actor, m)
 }
 
 // grant is one answer being served. Its reads fail once it is dead.
@@ -140,6 +151,7 @@ type grant struct {
 	e       *Evidence
 	body    io.ReaderAt
 	login   string
+	share   string
 	expires time.Time
 	media   *MediaFile
 	dead    atomic.Bool
@@ -147,7 +159,7 @@ type grant struct {
 }
 
 func (e *Evidence) enter(v *Viewing, m *MediaFile, body io.ReaderAt) *grant {
-	g := &grant{e: e, body: body, login: v.LoginID, expires: v.ExpiresAt, media: m}
+	g := &grant{e: e, body: body, login: v.LoginID, share: v.ShareID, expires: v.ExpiresAt, media: m}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.grants[g.login] == nil {

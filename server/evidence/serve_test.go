@@ -24,7 +24,7 @@ import (
 
 func (s *scene) open(m *evidence.MediaFile) *evidence.Opened {
 	s.t.Helper()
-	o, err := s.Open(s.ctx(), s.dispatcher, m.ID, evidence.InitialResponse)
+	o, err := s.Open(s.ctx(), s.dispatcher, m.ID, evidence.Look{})
 	require.NoError(s.t, err)
 	return o
 }
@@ -50,7 +50,7 @@ func (s *scene) uploadVideo(data []byte) *evidence.MediaFile {
 func TestShow(t *testing.T) {
 	each(t, func(t *testing.T, s *scene) {
 		photo := s.upload(photoOf(t, 50_000))
-		_, err := s.Open(s.ctx(), s.dispatcher, photo.ID, evidence.InitialResponse)
+		_, err := s.Open(s.ctx(), s.dispatcher, photo.ID, evidence.Look{})
 		requireProblem(t, err, problem.Unavailable)
 		require.NoError(t, s.MakePreviews(s.ctx()))
 		require.Equal(t, evidence.PreviewReady, s.row(photo.ID).Preview)
@@ -114,22 +114,22 @@ func TestShow(t *testing.T) {
 			heic := append(ftyp("heic"), box("meta", make([]byte, 2000))...)
 			m := s.upload(heic)
 			require.Equal(t, evidence.PreviewImpossible, m.Preview)
-			_, err := s.Open(s.ctx(), s.dispatcher, m.ID, evidence.InitialResponse)
+			_, err := s.Open(s.ctx(), s.dispatcher, m.ID, evidence.Look{})
 			requireProblem(t, err, problem.NoPreview)
 			require.Equal(t, heic, s.original(m))
 		})
 		t.Run("another agency's is not found", func(t *testing.T) {
 			stranger := s.dispatcher
 			stranger.Agency = identity.NewID()
-			_, err := s.Open(s.ctx(), stranger, photo.ID, evidence.InitialResponse)
+			_, err := s.Open(s.ctx(), stranger, photo.ID, evidence.Look{})
 			requireProblem(t, err, problem.NotFound)
-			_, err = s.Open(s.ctx(), s.dispatcher, identity.NewID(), evidence.InitialResponse)
+			_, err = s.Open(s.ctx(), s.dispatcher, identity.NewID(), evidence.Look{})
 			requireProblem(t, err, problem.NotFound)
-			_, err = s.Open(s.ctx(), s.dispatcher, "' OR 1=1", evidence.InitialResponse)
+			_, err = s.Open(s.ctx(), s.dispatcher, "' OR 1=1", evidence.Look{})
 			requireProblem(t, err, problem.NotFound)
-			_, err = s.Open(s.ctx(), s.phone, photo.ID, evidence.InitialResponse)
+			_, err = s.Open(s.ctx(), s.phone, photo.ID, evidence.Look{})
 			requireProblem(t, err, problem.Forbidden)
-			_, err = s.Open(s.ctx(), s.dispatcher, photo.ID, "CURIOSITY")
+			_, err = s.Open(s.ctx(), s.dispatcher, photo.ID, evidence.Look{Purpose: "CURIOSITY"})
 			requireProblem(t, err, problem.BadInput)
 		})
 		t.Run("a grant ends with its time", func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestShow(t *testing.T) {
 			require.NoError(t, s.LoginRevoked(s.ctx(), s.dispatcher.Login))
 			require.Equal(t, string(problem.GrantInvalid), s.media(video.ID, o.Grant, "").reason)
 
-			o, err := s.Open(s.ctx(), s.supervisor, video.ID, evidence.InitialResponse)
+			o, err := s.Open(s.ctx(), s.supervisor, video.ID, evidence.Look{})
 			require.NoError(t, err)
 			require.NoError(t, s.identity.SignOut(s.ctx(), s.supervisor))
 			require.Equal(t, string(problem.GrantInvalid), s.media(video.ID, o.Grant, "").reason, "signed out")
@@ -161,9 +161,9 @@ func TestMisdirectedIsHidden(t *testing.T) {
 		_, err := s.cases.End(s.ctx(), s.dispatcher, s.session.ID, cases.Misdirected)
 		require.NoError(t, err)
 		require.Equal(t, string(problem.Misdirected), s.media(video.ID, o.Grant, "").reason, "under a grant given before, too")
-		_, err = s.Open(s.ctx(), s.dispatcher, video.ID, evidence.InitialResponse)
+		_, err = s.Open(s.ctx(), s.dispatcher, video.ID, evidence.Look{})
 		requireProblem(t, err, problem.Misdirected)
-		_, err = s.Open(s.ctx(), s.supervisor, video.ID, evidence.InitialResponse)
+		_, err = s.Open(s.ctx(), s.supervisor, video.ID, evidence.Look{})
 		require.NoError(t, err)
 	})
 }

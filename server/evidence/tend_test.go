@@ -155,7 +155,7 @@ func TestSnapshotBearerDiesWithTheLogin(t *testing.T) {
 
 func TestLiveViewings(t *testing.T) {
 	each(t, func(t *testing.T, s *scene) {
-		v, err := s.View(s.ctx(), s.dispatcher, s.agency.ID, s.session.CaseID, s.session.ID, identity.BearerLife)
+		v, err := s.View(s.ctx(), s.dispatcher, s.session, evidence.Look{}, identity.BearerLife)
 		require.NoError(t, err)
 		require.Empty(t, v.MediaID)
 		dbtest.ClockOf(s.db).Advance(4 * time.Minute)
@@ -175,7 +175,7 @@ func TestLiveViewings(t *testing.T) {
 		requireProblem(t, s.KeepViewing(s.ctx(), s.dispatcher, v.ID, identity.BearerLife), problem.GrantInvalid)
 		_, err = s.ExtendViewing(s.ctx(), s.dispatcher, v.ID, identity.BearerLife)
 		requireProblem(t, err, problem.GrantInvalid)
-		_, err = s.View(s.ctx(), policy.SystemActor(), s.agency.ID, "", s.session.ID, time.Minute)
+		_, err = s.View(s.ctx(), policy.SystemActor(), s.session, evidence.Look{}, time.Minute)
 		requireProblem(t, err, problem.Forbidden)
 	})
 }

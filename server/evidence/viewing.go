@@ -3,11 +3,14 @@ package evidence
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
 
 	"genba/policy"
+	"genba/server/cases"
 	"genba/server/database"
 	"genba/server/identity"
 	"genba/server/journal"
@@ -21,7 +24,50 @@ type Purpose string
 const (
 	InitialResponse Purpose = "INITIAL_RESPONSE"
 	ForStatistics   Purpose = "STATISTICS"
+	ByLaw           Purpose = "BY_LAW" // with law and document number
 )
+
+// maxLaw bounds the name of a law and the number of a document, in characters.
+const maxLaw = 200
+
+// Look is why somebody looks, as they say it.
+type Look struct {
+	// Purpose is what for; empty means the initial response.
+	Purpose Purpose
+	// Law and Document are named where the law has it so (法令名・文書番号).
+	Law, Document string
+	// Reason is asked of whoever looks at a colleague's (第4の2).
+	Reason cases.LookReason
+
+	share *cases.Share // by which another agency looks
+}
+
+// check refuses a purpose that is none, or that does not name its law.
+func (l *Look) check() error {
+	l.Law, l.Document = strings.TrimSpace(l.Law), strings.TrimSpace(l.Document)
+	switch l.Purpose {
+	case "":
+		l.Purpose = InitialResponse
+		fallthrough
+	case InitialResponse, ForStatistics:
+		l.Law, l.Document = "", ""
+	case ByLaw:
+		if l.share != nil {
+			break
+		}
+		if l.Law == "" || l.Document == "" {
+			return problem.New(problem.LawMissing)
+		}
+	default:
+		return problem.New(problem.BadInput)
+	}
+	for _, text := range []string{l.Law, l.Document} {
+		if utf8.RuneCountInString(text) > maxLaw || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return problem.New(problem.BadInput)
+		}
+	}
+	return nil
+}
 
 // closeBatch is how many expired viewings one sweep closes at most.
 const closeBatch = 500
@@ -32,10 +78,14 @@ type Viewing struct {
 	AgencyID  string
 	SessionID string
 	// MediaID is empty for a live stream.
-	MediaID   string
-	UserID    string
-	LoginID   string
-	Purpose   Purpose
+	MediaID string
+	UserID  string
+	LoginID string
+	Purpose Purpose
+	// Reason is why, where the report was a colleague's.
+	Reason cases.LookReason
+	// ShareID is by which share another agency looked; empty for the own agency.
+	ShareID   string
 	OpenedAt  time.Time
 	ExpiresAt time.Time
 	// ClosedAt is when it was closed or found expired.
@@ -56,14 +106,41 @@ type Opened struct {
 }
 
 // Open journals one Viewing of a file and answers the grant under which its
-// bytes are served (第6の3). NotFound, Withheld, Gone, Misdirected, NoPreview;
-// Unavailable while a preview is being made.
-func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, purpose Purpose) (*Opened, error) {
+// bytes are served (第6の3). NotFound, Withheld, Gone, Misdirected, NoPreview,
+// LawMissing, LookReasonMissing; Unavailable while a preview is being made.
+func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, why Look) (*Opened, error) {
 	m, err := e.File(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.visible(ctx, actor, m); err != nil {
+	s, err := e.Cases.Session(ctx, m.AgencyID, m.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	if actor.Kind != policy.User {
+		return nil, problem.New(problem.Forbidden)
+	}
+	if why.Reason, err = s.MayLook(actor, why.Reason); err != nil {
+		return nil, err
+	}
+	return e.grant(ctx, actor, m, why)
+}
+
+// OpenShared is Open for what another agency gave. SHARE_OVER.
+func (e *Evidence) OpenShared(ctx context.Context, actor policy.Actor, shareID, id string) (*Opened, error) {
+	share, _, err := e.Cases.Received(ctx, actor, shareID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.sharedFile(ctx, share, id)
+	if err != nil {
+		return nil, err
+	}
+	return e.grant(ctx, actor, m, sharedLook(share))
+}
+
+func (e *Evidence) grant(ctx context.Context, actor policy.Actor, m *MediaFile, why Look) (*Opened, error) {
+	if err := why.check(); err != nil {
 		return nil, err
 	}
 	shown, err := showable(m)
@@ -73,7 +150,7 @@ func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, purp
 	if m.Kind == KindRecording && m.State == Receiving && !actor.Desk.Receives() {
 		return nil, problem.New(problem.Forbidden) // it is live video, only a little later (第5の2)
 	}
-	v, err := e.view(ctx, actor, Viewing{AgencyID: m.AgencyID, SessionID: m.SessionID, MediaID: m.ID, Purpose: purpose}, m.CaseID, identity.GrantLife)
+	v, err := e.view(ctx, actor, Viewing{AgencyID: m.AgencyID, SessionID: m.SessionID, MediaID: m.ID}, m.CaseID, why, identity.GrantLife)
 	if err != nil {
 		return nil, err
 	}
@@ -83,17 +160,28 @@ func (e *Evidence) Open(ctx context.Context, actor policy.Actor, id string, purp
 }
 
 // View journals one Viewing of a session's live video for as long as life,
-// before its first byte. The caller has checked that the actor may watch.
-func (e *Evidence) View(ctx context.Context, actor policy.Actor, agency, caseID, session string, life time.Duration) (*Viewing, error) {
-	return e.view(ctx, actor, Viewing{AgencyID: agency, SessionID: session, Purpose: InitialResponse}, caseID, life)
-}
-
-func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, caseID string, life time.Duration) (*Viewing, error) {
+// before its first byte. LookReasonMissing, Misdirected.
+func (e *Evidence) View(ctx context.Context, actor policy.Actor, s *cases.Session, why Look, life time.Duration) (_ *Viewing, err error) {
 	if actor.Kind != policy.User {
 		return nil, problem.New(problem.Forbidden)
 	}
-	if v.Purpose != InitialResponse && v.Purpose != ForStatistics {
-		return nil, problem.New(problem.BadInput)
+	if why.Reason, err = s.MayLook(actor, why.Reason); err != nil {
+		return nil, err
+	}
+	return e.view(ctx, actor, Viewing{AgencyID: s.AgencyID, SessionID: s.ID}, s.CaseID, why, life)
+}
+
+func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, caseID string, why Look, life time.Duration) (*Viewing, error) {
+	if actor.Kind != policy.User {
+		return nil, problem.New(problem.Forbidden)
+	}
+	if err := why.check(); err != nil {
+		return nil, err
+	}
+	v.Purpose, v.Reason = why.Purpose, why.Reason
+	share := why.share
+	if share != nil {
+		v.ShareID = share.ID
 	}
 	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
 		v.ID, v.UserID, v.LoginID = identity.NewID(), actor.ID, actor.Login
@@ -101,7 +189,17 @@ func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, case
 		if err := tx.Create(&v).Error; err != nil {
 			return err
 		}
-		e.Journal.Append(tx, v.entry(actor, caseID, journal.ViewingOpened, map[string]any{"media": v.MediaID, "purpose": v.Purpose, "expiresAt": v.ExpiresAt}))
+		said := map[string]any{"media": v.MediaID, "purpose": v.Purpose, "expiresAt": v.ExpiresAt}
+		for name, value := range map[string]string{"reason": string(v.Reason), "law": why.Law, "document": why.Document, "share": v.ShareID} {
+			if value != "" {
+				said[name] = value
+			}
+		}
+		if share != nil {
+			said["agency"] = share.ToAgencyID
+			e.Journal.Append(tx, received(share, actor, &v))
+		}
+		e.Journal.Append(tx, v.entry(actor, caseID, journal.ViewingOpened, said))
 		return nil
 	})
 	if err != nil {
@@ -148,6 +246,13 @@ func (e *Evidence) KeepViewing(ctx context.Context, actor policy.Actor, id strin
 	}
 	if found.RowsAffected == 0 {
 		return problem.New(problem.GrantInvalid)
+	}
+	if v.ShareID != "" {
+		if _, _, err := e.Cases.Received(ctx, actor, v.ShareID); problem.Is(err, problem.ShareOver) || problem.Is(err, problem.NotFound) {
+			return problem.Wrap(problem.GrantInvalid, err)
+		} else if err != nil {
+			return err
+		}
 	}
 	if v.ExpiresAt.Sub(e.DB.Now()) > life/2 {
 		return nil

@@ -72,6 +72,17 @@ const (
 	ClockDoubted      Type = "CLOCK_DOUBTED"
 	ClockBelieved     Type = "CLOCK_BELIEVED"
 
+	// cases: supervision and shares
+	SessionHandedOver Type = "SESSION_HANDED_OVER"
+	SessionTakenOver  Type = "SESSION_TAKEN_OVER"
+	Whispered         Type = "WHISPERED"
+	WhisperRead       Type = "WHISPER_READ"
+	DutyNoted         Type = "DUTY_NOTED"
+	ShareGiven        Type = "SHARE_GIVEN"
+	ShareReceived     Type = "SHARE_RECEIVED"
+	ShareEnded        Type = "SHARE_ENDED"
+	ShareViewed       Type = "SHARE_VIEWED"
+
 	// live
 	LiveStarted    Type = "LIVE_STARTED"
 	LiveStalled    Type = "LIVE_STALLED"
@@ -203,4 +214,5 @@ var Types = []Type{
 	ExportRequested, ExportApproved, ExportRefused, ExportAlarm, ExportOpened, ExportFileOpened, ExportStreamed,
 	ExportFailed, ExportMismatched, ExportWritten, ExportReceipted, ExportMediumClosed, ExportFileLost, ExportExpired,
 	DeputyAppointed, DeputyEnded, CheckpointUnsent, CheckpointSent,
+	SessionHandedOver, SessionTakenOver, Whispered, WhisperRead, DutyNoted, ShareGiven, ShareReceived, ShareEnded, ShareViewed,
 }

@@ -108,6 +108,15 @@ const (
 	PersonUnfit        Reason = "PERSON_UNFIT"
 )
 
+// The reasons around supervision and shares.
+const (
+	LookReasonMissing Reason = "LOOK_REASON_MISSING"
+	LawMissing        Reason = "LAW_MISSING"
+	NotAColleague     Reason = "NOT_A_COLLEAGUE"
+	NothingToHandOver Reason = "NOTHING_TO_HAND_OVER"
+	ShareOver         Reason = "SHARE_OVER"
+)
+
 type row struct {
 	code   Code
 	status int // 0: the usual status of the code
@@ -211,4 +220,10 @@ var table = map[Reason]row{
 	ExportState:        {Conflicting, 0, "この申請は、いまその操作ができる段階にありません。画面を読み直してください。", "The request is not at a stage where this can be done. Load again."},
 	ExportMismatch:     {Conflicting, 0, "媒体から読み戻した内容が、送った内容と違います。もう一度書き込んでください。", "What was read back from the medium is not what was sent. Write it again."},
 	PersonUnfit:        {Invalid, 0, "その人は指定できません。在籍中の運用管理者または受理担当者を選んでください。", "This person cannot be chosen. Choose an active supervisor or dispatcher."},
+
+	LookReasonMissing: {Denied, 0, "ほかの受理担当者の映像通報です。応援か引継ぎかを選んでください。", "It is another dispatcher's video report. Say whether you support or take over."},
+	LawMissing:        {Invalid, 0, "法令名と文書番号を書いてください。", "Give the law and the document number."},
+	NotAColleague:     {Invalid, 0, "引き継ぐ相手は、利用中の運用管理者か受理担当者から選んでください。", "Hand over to another supervisor or dispatcher who may sign in."},
+	NothingToHandOver: {Conflicting, 0, "引き継ぐ映像通報がありません。", "There is nothing to hand over."},
+	ShareOver:         {Over, 0, "この提供は終わりました。", "This share has ended."},
 }

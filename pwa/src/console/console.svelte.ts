@@ -14,6 +14,8 @@ import { PasskeyFailure } from './passkey';
 import { lockScreenMutation, stayAwakeMutation } from './people/operations';
 import { Presence } from './presence.svelte';
 import { Router } from './router.svelte';
+import { Received } from './share/received.svelte';
+import { toldOf } from './supervision/told';
 
 /** Whoever is signed in, with the agency. */
 export type SignedIn = {
@@ -61,6 +63,7 @@ export class Console {
   #unreachable = $state(false);
   #signedOut = $state<SignedOutReason>('start');
   #board = $state.raw<Board | null>(null);
+  #received = $state.raw<Received | null>(null);
   #standing = $state<TerminalStanding>('enrolled');
   #line: () => void = () => undefined;
   #locked = $state(false);
@@ -110,6 +113,11 @@ export class Console {
     return this.#board;
   }
 
+  /** What other agencies show us: supervisors alone see it. */
+  get received(): Received | null {
+    return this.#received;
+  }
+
   /** Begins; the answer ends everything. */
   start(): () => void {
     const stops = [this.clock.start(), this.router.start(), this.presence.start()];
@@ -150,7 +158,15 @@ export class Console {
     this.#line = this.#bePresent();
     if (me.user.role !== 'MANAGER' || me.reception) {
       this.#board = new Board(this.api, me.user, () => this.clock.now);
+      this.#board.listen((event) => toldOf(event.entries, me.user.id).forEach((text) => this.notices.problem(text)));
       this.#board.start();
+    }
+    if (me.user.role === 'SUPERVISOR') {
+      this.#received = new Received(this.api, (agency) => {
+        const name = i18n.locale === 'ja' ? agency.nameJa : agency.nameEn;
+        this.notices.problem(i18n.t.supervision.share.arrived(name));
+      });
+      this.#received.start();
     }
   }
 
@@ -259,6 +275,8 @@ export class Console {
     this.#line = () => undefined;
     this.#board?.stop();
     this.#board = null;
+    this.#received?.stop();
+    this.#received = null;
     this.#me = null;
     this.#locked = false;
     this.connection.forgetSocket();

@@ -65,6 +65,11 @@ describe.each([
     ['SessionKind', words.statistics.originName],
     ['ReportKind', words.statistics.kindName],
     ['FunnelStage', words.statistics.funnelName],
+    ['LookReason', words.supervision.look.reason],
+    ['LookReason', words.supervision.look.help],
+    ['ViewingPurpose', words.supervision.look.purpose],
+    ['SharePurpose', words.supervision.share.purposes],
+    ['ShareEnding', words.supervision.share.ending],
   ];
 
   test.each(groups)('every %s has its word', (type, group) => {

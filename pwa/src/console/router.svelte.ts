@@ -12,6 +12,10 @@ export type Page =
   | { readonly name: 'settings' }
   | { readonly name: 'terminals' }
   | { readonly name: 'exports' }
+  | { readonly name: 'inbox' }
+  | { readonly name: 'wall' }
+  | { readonly name: 'duty' }
+  | { readonly name: 'shared'; readonly id: string }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -27,13 +31,13 @@ export function pageOf(pathname: string): Page {
   if (name === undefined) {
     return { name: 'board' };
   }
-  if ((name === 'case' || name === 'session') && id !== undefined) {
+  if ((name === 'case' || name === 'session' || name === 'shared') && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
   if (name === 'users' && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol'] as const;
+  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol', 'inbox', 'wall', 'duty'] as const;
   const page = single.find((known) => known === name);
   if (page !== undefined && id === undefined) {
     return { name: page };
@@ -55,6 +59,10 @@ export const paths = {
   user: (id: string): string => `/console/users/${encodeURIComponent(id)}`,
   newUser: '/console/users/new',
   enrol: '/console/enrol',
+  inbox: '/console/inbox',
+  wall: '/console/wall',
+  duty: '/console/duty',
+  shared: (id: string): string => `/console/shared/${encodeURIComponent(id)}`,
   outbox: '/outbox',
 } as const;
 

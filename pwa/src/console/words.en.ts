@@ -3,10 +3,12 @@ import { en as terminalWords } from './terminals/words';
 import { exportsEn } from './exports/words.en';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
+import { supervision } from './words.supervision.en';
 
 const s = (count: number): string => (count === 1 ? '' : 's');
 
 export const en: Translated<typeof ja> = {
+  supervision,
   title: 'Video report console',
   product: '110 video report system',
   language: 'Language',
@@ -855,6 +857,15 @@ export const en: Translated<typeof ja> = {
     SCREEN_UNLOCKED: 'unlocked the screen',
     SESSION_PASSED_ON: 'passed it on to a supervisor',
     NUMBER_REVEALED: 'showed the whole number after the end',
+    SESSION_HANDED_OVER: 'handed the video report over',
+    SESSION_TAKEN_OVER: 'took the video report over',
+    WHISPERED: 'sent the dispatcher an instruction',
+    WHISPER_READ: 'read the instruction',
+    DUTY_NOTED: 'wrote into the duty log',
+    SHARE_GIVEN: 'gave it to another agency',
+    SHARE_RECEIVED: 'was given a video report by another agency',
+    SHARE_ENDED: 'ended a share',
+    SHARE_VIEWED: 'looked at another agency’s video report',
   },
 
   statistics: {

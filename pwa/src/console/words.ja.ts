@@ -1,8 +1,10 @@
 // Every text of the console in Japanese. The names are the keys of every other language.
 import { ja as terminalWords } from './terminals/words';
 import { exportsJa } from './exports/words.ja';
+import { supervision } from './words.supervision.ja';
 
 export const ja = {
+  supervision,
   title: '映像通報 指令台',
   product: '110番映像通報システム',
   language: '表示言語',
@@ -850,6 +852,15 @@ export const ja = {
     SCREEN_UNLOCKED: '画面のロックを解除しました',
     SESSION_PASSED_ON: '運用管理者に引き継ぎました',
     NUMBER_REVEALED: '終了後に電話番号の全体を表示しました',
+    SESSION_HANDED_OVER: '映像通報を引き継ぎました',
+    SESSION_TAKEN_OVER: '代わって受理しました',
+    WHISPERED: '受理担当者に指示を送りました',
+    WHISPER_READ: '指示を確認しました',
+    DUTY_NOTED: '勤務記録を書きました',
+    SHARE_GIVEN: '他機関へ提供しました',
+    SHARE_RECEIVED: '他機関から提供を受けました',
+    SHARE_ENDED: '提供を終えました',
+    SHARE_VIEWED: '他機関の映像通報を見ました',
   },
 
   statistics: {

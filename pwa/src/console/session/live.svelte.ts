@@ -1,8 +1,7 @@
 // The live picture of one video report, as one console sees it.
-import type { Api } from '$lib/api/client';
 import { Refusal } from '$lib/api/refusal';
 import { WhepViewer } from '$lib/live/whep';
-import { watchMutation } from './operations';
+import type { Grant } from '$lib/live/connection';
 
 /** How the picture stands: not asked for, on its way, moving, standing still, refused for good. */
 export type PictureState = 'off' | 'connecting' | 'moving' | 'stalled' | 'refused';
@@ -18,8 +17,8 @@ const finalCodes = ['forbidden', 'not_found', 'unauthenticated', 'gone'];
 
 /** What the picture tells its page. */
 export interface LivePictureOptions {
-  readonly api: Api;
-  readonly sessionID: string;
+  /** Asks for where to watch: one viewing. */
+  readonly grant: () => Promise<Grant>;
   readonly language: string;
   readonly onFirstFrame: () => void;
   readonly sentence: (error: unknown) => string;
@@ -64,11 +63,11 @@ export class LivePicture {
     if (this.#viewer) {
       return;
     }
-    const { api, sessionID, language, sentence } = this.#options;
+    const { grant, language, sentence } = this.#options;
     this.#state = 'connecting';
     this.#refusal = '';
     this.#viewer = new WhepViewer({
-      grant: async () => (await api.ask(watchMutation, { input: { sessionID } })).watch,
+      grant,
       final: (error) => error instanceof Refusal && finalCodes.includes(error.code),
       language,
       onStream: (stream) => {

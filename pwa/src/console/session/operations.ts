@@ -70,6 +70,17 @@ export const sessionFragment = graphql(
     contactTasks { id number { e164 groups whole } email openedAt doneAt outcome }
     phones { id state system browser language joinedAt boundAt stoppedAt }
     lastPosition { id latitude longitude accuracy capturedAt receivedAt }
+    whispers { id text at readAt user { id displayName } }
+    shares {
+      id
+      toAgency { id nameJa nameEn }
+      purpose
+      ground
+      expiresAt
+      endedAt
+      ending
+      watchers { viewingID name live openedAt }
+    }
     media(first: 50) {
       nodes { ...File }
       pageInfo { hasNextPage endCursor }

@@ -1,5 +1,6 @@
 // One file being looked at: under a grant that is journaled before the first byte, and asked for anew when it runs out.
 import type { Api } from '$lib/api/client';
+import type { Look } from './look.svelte';
 import { openMediaMutation } from './operations';
 import type { MediaFile } from './session.svelte';
 
@@ -13,6 +14,7 @@ export const zooms = [1, 1.5, 2, 3, 4, 6] as const;
 export class Viewer {
   readonly #api: Api;
   readonly #sentence: (error: unknown) => string;
+  readonly #look: () => Look;
   #state = $state<ViewerState>('closed');
   #file = $state.raw<MediaFile | null>(null);
   #url = $state('');
@@ -22,9 +24,10 @@ export class Viewer {
   /** Where playback goes on after a grant was renewed, in seconds. */
   resumeAt = 0;
 
-  constructor(api: Api, sentence: (error: unknown) => string) {
+  constructor(api: Api, sentence: (error: unknown) => string, look: () => Look = () => ({ reason: null, purpose: 'INITIAL_RESPONSE', law: null, document: null })) {
     this.#api = api;
     this.#sentence = sentence;
+    this.#look = look;
   }
 
   get state(): ViewerState {
@@ -98,7 +101,7 @@ export class Viewer {
 
   async #ask(asked: number, file: MediaFile): Promise<void> {
     try {
-      const { openMedia } = await this.#api.ask(openMediaMutation, { input: { mediaFileID: file.id } });
+      const { openMedia } = await this.#api.ask(openMediaMutation, { input: { mediaFileID: file.id, ...this.#look() } });
       if (asked === this.#asked) {
         this.#file = openMedia.mediaFile;
         this.#url = openMedia.url;

@@ -1,0 +1,36 @@
+import { graphql } from '$lib/api/graphql';
+
+export const inboxQuery = graphql(`
+  query Inbox {
+    settings { clockInDoubt }
+    openContactTasks {
+      id
+      openedAt
+      number { groups whole }
+      session { id case { id number } dispatcher { id displayName } }
+    }
+    sharesGiven {
+      id
+      toAgency { id nameJa nameEn }
+      purpose
+      ground
+      expiresAt
+      endedAt
+      ending
+      watchers { viewingID name live openedAt }
+      session { id case { id number } }
+    }
+  }
+`);
+
+export const looksQuery = graphql(`
+  query LooksElsewhere($from: Date!, $to: Date!) {
+    looksElsewhere(from: $from, to: $to) {
+      user { id displayName role }
+      sessions
+      support
+      command
+      handover
+    }
+  }
+`);
