@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this Debian machine lacks: PostgreSQL, Chromium, ffmpeg, Japanese fonts and a C
-# compiler for the race detector. Go, Node, npm, make and git are expected. Does nothing where all of it is there.
+# Installs what the tests need and this Debian machine lacks: PostgreSQL, Chromium, ffmpeg, strace, Japanese fonts and a
+# C compiler for the race detector. Go, Node, npm, make and git are expected. Does nothing where all of it is there.
 set -euo pipefail
 
 missing=()
@@ -19,6 +19,7 @@ done
 need postgresql-15 has_initdb
 need chromium test -x /usr/bin/chromium
 need ffmpeg command -v ffmpeg
+need strace command -v strace
 need fonts-noto-cjk has_package fonts-noto-cjk
 need gcc command -v gcc
 need libc6-dev test -e /usr/include/stdio.h

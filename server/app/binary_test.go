@@ -72,15 +72,21 @@ type outcome struct {
 // genba runs one command to its end.
 func genba(t testing.TB, environment []string, args ...string) outcome {
 	t.Helper()
+	return ended(t, environment, binary(t), args...)
+}
+
+// ended runs a program that becomes genba to its end.
+func ended(t testing.TB, environment []string, name string, args ...string) outcome {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, errs bytes.Buffer
-	c := exec.CommandContext(ctx, binary(t), args...)
+	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(withoutSettings(), environment...)
-	c.Stdout, c.Stderr = &out, &errs
+	c.Stdout, c.Stderr, c.WaitDelay = &out, &errs, time.Second // a child of its own may hold them open
 	err := c.Run()
-	var ended *exec.ExitError
-	if !errors.As(err, &ended) {
+	var failed *exec.ExitError
+	if !errors.As(err, &failed) {
 		require.NoError(t, err)
 	}
 	return outcome{c.ProcessState.ExitCode(), out.String(), errs.String()}
@@ -109,7 +115,13 @@ func serve(t testing.TB, folder string, more ...string) *process {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.command, p.complaints, p.lines, p.reading = exec.Command(binary(p.t), p.args...), &bytes.Buffer{}, nil, make(chan struct{})
+	p.startAs(binary(p.t), p.args...)
+}
+
+// startAs starts a program that becomes the server.
+func (p *process) startAs(name string, args ...string) {
+	p.t.Helper()
+	p.command, p.complaints, p.lines, p.reading = exec.Command(name, args...), &bytes.Buffer{}, nil, make(chan struct{})
 	p.command.Env, p.command.Stderr = withoutSettings(), p.complaints
 	out, err := p.command.StdoutPipe()
 	require.NoError(p.t, err)

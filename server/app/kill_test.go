@@ -16,7 +16,7 @@ import (
 	"genba/server/evidence"
 )
 
-var long = flag.Bool("long", false, "kill the server 1,000 times in uploads and 200 times in recordings")
+var long = flag.Bool("long", false, "kill the server 1,000 times in uploads and 200 times in recordings; let the disk fail 400 times and fill up 200 times")
 
 // Kills on each engine, and how often a new report is begun.
 func killsInUploads() int {
@@ -35,8 +35,9 @@ func killsInRecordings() int {
 
 const killsAReport = 100
 
-// eachKilled runs fn with a server of its own on each engine.
-func eachKilled(t *testing.T, fn func(t *testing.T, p *process, r *rand.Rand)) {
+// eachServer runs fn with a server of its own on each engine. What it leaves
+// verifies.
+func eachServer(t *testing.T, fn func(t *testing.T, p *process, r *rand.Rand)) {
 	t.Helper()
 	run := func(t *testing.T, more ...string) {
 		t.Parallel()
@@ -72,7 +73,7 @@ func (p *process) restart(killed chan struct{}) {
 }
 
 func TestKilledInUploads(t *testing.T) {
-	eachKilled(t, func(t *testing.T, p *process, r *rand.Rand) {
+	eachServer(t, func(t *testing.T, p *process, r *rand.Rand) {
 		dispatcher := p.signIn(policy.Dispatcher)
 		var of *report
 		var c *caller
@@ -140,7 +141,7 @@ func (p *process) uploadThrough(r *rand.Rand, b bearer, data []byte, killed chan
 }
 
 func TestKilledInRecordings(t *testing.T) {
-	eachKilled(t, func(t *testing.T, p *process, r *rand.Rand) {
+	eachServer(t, func(t *testing.T, p *process, r *rand.Rand) {
 		dispatcher := p.signIn(policy.Dispatcher)
 		known := map[string]bool{}
 		var of *report
