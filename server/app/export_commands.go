@@ -22,7 +22,7 @@ import (
 
 // verifyFlags are what verify takes beside the settings.
 type verifyFlags struct {
-	checkpoint, key, archive, passphrase, identity string
+	checkpoint, key, archive, passphrase, identity, tar string
 }
 
 func (v *verifyFlags) add(f *flag.FlagSet) {
@@ -30,6 +30,7 @@ func (v *verifyFlags) add(f *flag.FlagSet) {
 	f.StringVar(&v.key, "checkpoint-key", "", "PEM file of the key that checks checkpoints (default: the key store's own; for --archive: the archive's own)")
 	f.StringVar(&v.archive, "archive", "", "check this exported archive alone; needs no database")
 	f.StringVar(&v.passphrase, "passphrase-file", "", "file with the archive's passphrase; - is standard input")
+	f.StringVar(&v.tar, "tar", "", "write the archive's decrypted tar to this new file, for sha256sum and openssl")
 	f.StringVar(&v.identity, "identity", "", "age identity file, for an archive that was made for a key")
 }
 
@@ -86,12 +87,11 @@ func (c console) verifyCheckpoints(ctx context.Context, a *App, v verifyFlags) e
 	return nil
 }
 
-func (c console) verifyArchive(v verifyFlags) error {
+func (c console) verifyArchive(v verifyFlags) (err error) {
 	if (v.passphrase == "") == (v.identity == "") {
 		return errors.New("--archive needs --passphrase-file or --identity")
 	}
 	var passphrase, keys string
-	var err error
 	if v.identity != "" {
 		keys, err = readSecret(v.identity)
 	} else {
@@ -114,6 +114,14 @@ func (c console) verifyArchive(v verifyFlags) error {
 	plain, err := evidence.DecryptArchive(f, passphrase, keys)
 	if err != nil {
 		return err
+	}
+	if v.tar != "" {
+		t, err := os.OpenFile(v.tar, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("write tar: %w", err)
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		plain = io.TeeReader(plain, t)
 	}
 	r, err := evidence.VerifyArchive(plain, key)
 	if err != nil {
