@@ -138,6 +138,7 @@ func Open(ctx context.Context, c Config, clock database.Clock, log *slog.Logger,
 			return nil, err
 		}
 	}
+	a.gateway = gatewayOf(o.channel)
 	a.Notify = notify.New(a.DB, a.Journal, a.Cases, a.People, o.channel, func() string { return a.URL() }, log)
 	a.Statistics = statistics.New(a.DB)
 	a.Operations = operations.New(a.DB, a.Journal, a.People, a.Cases)

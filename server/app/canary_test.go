@@ -52,7 +52,8 @@ func (c *chatty) Send(ctx context.Context, m notify.Message) (string, error) {
 }
 
 // TestNothingPersonalIsSaid runs a report with marked facts, and failures in the
-// middle of it, and looks for the marks wherever operators and strangers look.
+// middle of it, and looks for the marks wherever operators and strangers look
+// (T01).
 func TestNothingPersonalIsSaid(t *testing.T) {
 	eachEngine(t, func(t *testing.T, c app.Config) {
 		gateway := &chatty{}

@@ -16,8 +16,15 @@ func (a *App) channel() (notify.Channel, error) {
 	if err != nil || ways == nil {
 		return nil, err
 	}
-	a.gateway, _ = ways.SMS.(*notify.Gateway)
-	return ways, nil
+	return *ways, nil
+}
+
+// gatewayOf is the gateway that SMS leaves by, which may call back; nil where
+// it leaves by none.
+func gatewayOf(c notify.Channel) *notify.Gateway {
+	ways, _ := c.(notify.Channels)
+	g, _ := ways.SMS.(*notify.Gateway)
+	return g
 }
 
 // linkSecret is how long the secret of a link is.

@@ -140,6 +140,8 @@ func TestCuts(t *testing.T) {
 
 const admitPhone = `mutation($in: AdmitPhoneInput!){admitPhone(input:$in){session{id link{used}}}}`
 
+// T02: the first phone whose media is accepted is the one; another waits, sees
+// nothing of it and never replaces it.
 func TestSecondPhone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -254,6 +254,7 @@ func TestIssueLink(t *testing.T) {
 	})
 }
 
+// T03: a stranger learns nothing from a dead link, not even that it was one.
 func TestDeadLinksLookTheSame(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
 		c := newCentre(t, db)
@@ -312,6 +313,7 @@ func TestDeadLinksLookTheSame(t *testing.T) {
 	})
 }
 
+// T03: guesses are bounded an address, and leave nothing behind.
 func TestGuessingSecrets(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
 		c := newCentre(t, db)
@@ -352,6 +354,7 @@ func TestGuessingSecrets(t *testing.T) {
 	})
 }
 
+// T03, 第5の1(2): six digits, ten minutes, five tries; the sixth fails even if right.
 func TestAccessCode(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
 		c := newCentre(t, db)
