@@ -172,6 +172,50 @@ test('the wrong number: one action revokes, corrects, hides, and asks to call; i
   assertNoFaults(handset, { expected: [/status of (401|403|404|410)/, /WebSocket/] });
 });
 
+// T13.
+test('the page asks for nothing but to look: no name, no password, no payment, no permission before the words', async (t) => {
+  await server.clock('11m');
+  await board.goto('/console');
+  const { link } = await dispatcher.sendLink(board);
+  const handset = await phone(browser, { baseURL: server.baseURL });
+  t.after(() => handset.close());
+  const asked = [];
+  await handset.exposeBinding('noteAsking', (_, what) => asked.push(what));
+  await handset.addInitScript(() => {
+    const note = (on, name) => {
+      if (!on) {
+        return; // not on the empty page that a tab begins with
+      }
+      const real = on[name].bind(on);
+      on[name] = (...values) => {
+        globalThis.noteAsking(name);
+        return real(...values);
+      };
+    };
+    note(navigator.mediaDevices, 'getUserMedia');
+    note(navigator.geolocation, 'getCurrentPosition');
+    note(navigator.geolocation, 'watchPosition');
+    addEventListener('beforeinstallprompt', () => globalThis.noteAsking('install'));
+  });
+  const nothingToFillIn = async (page, where) =>
+    assert.equal(await page.locator('input:not([type=file]), textarea, select, form').count(), 0, `${where} has a field`);
+  const page = await caller.openLink(handset, link);
+  assert.equal((await caller.proofWords(page)).length, 2);
+  await nothingToFillIn(page, 'the first screen');
+  await page.getByRole('button', { name: caller.words.ja.same, exact: true }).tap();
+  await caller.see(page, caller.words.ja.consent);
+  await nothingToFillIn(page, 'the terms');
+  await page.getByRole('button', { name: caller.words.ja.agree }).tap();
+  await page.getByRole('heading', { name: caller.words.ja.others }).waitFor();
+  await nothingToFillIn(page, 'what to send');
+  assert.deepEqual(asked, [], 'no permission was asked for before the caller chose what to send');
+  await caller.goLive(page);
+  assert.ok(asked.includes('getUserMedia'));
+  const origins = new Set(await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).origin)));
+  assert.deepEqual([...origins], [new URL(link).origin], 'our own domain only');
+  assertNoFaults(handset);
+});
+
 test('the manager applies the access code; the dispatcher reads it aloud, sees wrong ones, and makes a new one', async (t) => {
   const office = await desk(browser, { baseURL: server.baseURL });
   t.after(() => office.close());
