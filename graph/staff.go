@@ -107,10 +107,24 @@ func (r *Resolver) linkPayload(ctx context.Context, l *cases.StaffLink, token st
 	return r.staffPhonePayload(ctx, l.AgencyID, l.ID, token)
 }
 
-func (r *Resolver) owedUsage(ctx context.Context) ([]*cases.Session, error) {
+func (r *Resolver) owedUsage(ctx context.Context) ([]*model.OwedReport, error) {
 	found, err := r.Operations.Owed(ctx, actorOf(ctx).Agency, "")
-	expectSessions(ctx, found...)
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	all := []*model.OwedReport{}
+	members := loadersOf(ctx).staff
+	for _, s := range found {
+		members.expect(s.StaffMemberID)
+	}
+	for _, s := range found {
+		m, err := members.get(ctx, s.StaffMemberID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &model.OwedReport{SessionID: s.ID, Member: m, StartedAt: s.RequestedAt, EndedAt: s.OverAt(), ChasedAt: s.UsageChasedAt})
+	}
+	return all, nil
 }
 
 func (r *Resolver) startStaff(ctx context.Context, in model.StartStaffSessionInput) (*model.StaffPhonePayload, error) {

@@ -271,7 +271,7 @@ func (r *queryResolver) UsageReports(ctx context.Context, first *int, after *str
 }
 
 // OwedUsage is the resolver for the owedUsage field.
-func (r *queryResolver) OwedUsage(ctx context.Context) ([]*cases.Session, error) {
+func (r *queryResolver) OwedUsage(ctx context.Context) ([]*model.OwedReport, error) {
 	return r.owedUsage(ctx)
 }
 

@@ -144,7 +144,7 @@ func (y *happy) officers(v *visitor) {
 	require.Equal(t, caseID, y.run(v, "assignStaff", "case { id }", map[string]any{"caseID": caseID, "memberID": member}).text("assignStaff", "case", "id"))
 	second := y.startStaff(officer, map[string]any{"asked": "PHOTO"}).text("startStaffSession", "phone", "session", "id")
 	y.renew(officer)
-	require.Equal(t, second, y.must(v, "{ owedUsage { id } }", nil).text("owedUsage", "0", "id"))
+	require.Equal(t, second, y.must(manager, "{ owedUsage { sessionID member { name } } }", nil).text("owedUsage", "0", "sessionID"))
 	usage := y.run(v, "fileUsageReport", "report { id timing session { id } onBehalfBy { id } }", map[string]any{"memberID": member, "sessionID": second, "purpose": "救護", "lateReason": "急を要した"})
 	require.Equal(t, "AFTER", usage.text("fileUsageReport", "report", "timing"))
 	require.Equal(t, v.actor.ID, usage.text("fileUsageReport", "report", "onBehalfBy", "id"))

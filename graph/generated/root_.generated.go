@@ -705,6 +705,14 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 	}
 
+	OwedReport struct {
+		ChasedAt  func(childComplexity int) int
+		EndedAt   func(childComplexity int) int
+		Member    func(childComplexity int) int
+		SessionID func(childComplexity int) int
+		StartedAt func(childComplexity int) int
+	}
+
 	OwedUsage struct {
 		Chased    func(childComplexity int) int
 		EndedAt   func(childComplexity int) int
@@ -4579,6 +4587,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OriginCount.Sessions(childComplexity), true
+
+	case "OwedReport.chasedAt":
+		if e.ComplexityRoot.OwedReport.ChasedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedReport.ChasedAt(childComplexity), true
+	case "OwedReport.endedAt":
+		if e.ComplexityRoot.OwedReport.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedReport.EndedAt(childComplexity), true
+	case "OwedReport.member":
+		if e.ComplexityRoot.OwedReport.Member == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedReport.Member(childComplexity), true
+	case "OwedReport.sessionID":
+		if e.ComplexityRoot.OwedReport.SessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedReport.SessionID(childComplexity), true
+	case "OwedReport.startedAt":
+		if e.ComplexityRoot.OwedReport.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwedReport.StartedAt(childComplexity), true
 
 	case "OwedUsage.chased":
 		if e.ComplexityRoot.OwedUsage.Chased == nil {
@@ -10212,6 +10251,16 @@ type UsageReport @can(object: USAGE_REPORT, action: READ) {
   acknowledgedBy: User
 }
 
+"A use that an officer still has to report (第4の4(1)イ)."
+type OwedReport @can(object: USAGE_REPORT, action: READ) {
+  sessionID: ID!
+  member: StaffMember!
+  startedAt: Time!
+  endedAt: Time
+  "When the officer was reminded: thirty minutes after the end."
+  chasedAt: Time
+}
+
 "A page of usage reports, newest first."
 type UsageReportConnection @can(object: USAGE_REPORT, action: READ) {
   edges: [UsageReportEdge!]!
@@ -10347,8 +10396,8 @@ extend type Query {
   staffCode: StaffCode @can(object: STAFF_CODE, action: READ)
   "The usage reports of the own agency."
   usageReports(first: Int = 50, after: String, filter: UsageReportFilter): UsageReportConnection! @can(object: USAGE_REPORT, action: READ)
-  "The officers' video reports whose use is still to be reported, newest first, at most 100."
-  owedUsage: [Session!]! @can(object: USAGE_REPORT, action: READ)
+  "The uses that are still to be reported, newest first, at most 100."
+  owedUsage: [OwedReport!]! @can(object: USAGE_REPORT, action: READ)
   "The leak reports of the own agency."
   leakReports(first: Int = 50, after: String, filter: LeakReportFilter): LeakReportConnection! @can(object: LEAK_REPORT, action: READ)
   "The rules that every officer accepts, in each language."
@@ -12149,6 +12198,22 @@ func (ec *executionContext) childFields_OriginCount(ctx context.Context, field g
 		return ec.fieldContext_OriginCount_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OriginCount", field.Name)
+}
+
+func (ec *executionContext) childFields_OwedReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessionID":
+		return ec.fieldContext_OwedReport_sessionID(ctx, field)
+	case "member":
+		return ec.fieldContext_OwedReport_member(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_OwedReport_startedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_OwedReport_endedAt(ctx, field)
+	case "chasedAt":
+		return ec.fieldContext_OwedReport_chasedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwedReport", field.Name)
 }
 
 func (ec *executionContext) childFields_OwedUsage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -166,7 +166,7 @@ type QueryResolver interface {
 	StaffLinks(ctx context.Context, first *int, after *string, filter *cases.StaffLinkFilter) (*model.StaffLinkConnection, error)
 	StaffCode(ctx context.Context) (*cases.StaffCode, error)
 	UsageReports(ctx context.Context, first *int, after *string, filter *operations.UsageFilter) (*model.UsageReportConnection, error)
-	OwedUsage(ctx context.Context) ([]*cases.Session, error)
+	OwedUsage(ctx context.Context) ([]*model.OwedReport, error)
 	LeakReports(ctx context.Context, first *int, after *string, filter *operations.LeakFilter) (*model.LeakReportConnection, error)
 	StaffRules(ctx context.Context) ([]*cases.StaffRules, error)
 	StaffRegistration(ctx context.Context, code string) (*cases.StaffRegistration, error)
@@ -8125,8 +8125,8 @@ func (ec *executionContext) _Query_owedUsage(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().OwedUsage(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*cases.Session) graphql.Marshaler {
-			return ec.marshalNSession2ᚕᚖgenbaᚋserverᚋcasesᚐSessionᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.OwedReport) graphql.Marshaler {
+			return ec.marshalNOwedReport2ᚕᚖgenbaᚋgraphᚋmodelᚐOwedReportᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8139,7 +8139,7 @@ func (ec *executionContext) fieldContext_Query_owedUsage(_ context.Context, fiel
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Session(ctx, field)
+			return ec.childFields_OwedReport(ctx, field)
 		},
 	}
 	return fc, nil

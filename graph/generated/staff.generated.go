@@ -540,6 +540,130 @@ func (ec *executionContext) fieldContext_LeakReportPayload_report(_ context.Cont
 	return fc, nil
 }
 
+func (ec *executionContext) _OwedReport_sessionID(ctx context.Context, field graphql.CollectedField, obj *model.OwedReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwedReport_sessionID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SessionID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwedReport_sessionID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwedReport", field, false, false, "ID")
+}
+
+func (ec *executionContext) _OwedReport_member(ctx context.Context, field graphql.CollectedField, obj *model.OwedReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwedReport_member(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Member, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.StaffMember) graphql.Marshaler {
+			return ec.marshalNStaffMember2ᚖgenbaᚋserverᚋidentityᚐStaffMember(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwedReport_member(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwedReport",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwedReport_startedAt(ctx context.Context, field graphql.CollectedField, obj *model.OwedReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwedReport_startedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwedReport_startedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwedReport", field, false, false, "Time")
+}
+
+func (ec *executionContext) _OwedReport_endedAt(ctx context.Context, field graphql.CollectedField, obj *model.OwedReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwedReport_endedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwedReport_endedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwedReport", field, false, false, "Time")
+}
+
+func (ec *executionContext) _OwedReport_chasedAt(ctx context.Context, field graphql.CollectedField, obj *model.OwedReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwedReport_chasedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChasedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwedReport_chasedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwedReport", field, false, false, "Time")
+}
+
 func (ec *executionContext) _OwedUsage_sessionID(ctx context.Context, field graphql.CollectedField, obj *model.OwedUsage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4877,6 +5001,59 @@ func (ec *executionContext) _LeakReportPayload(ctx context.Context, sel ast.Sele
 	return out
 }
 
+var owedReportImplementors = []string{"OwedReport"}
+
+func (ec *executionContext) _OwedReport(ctx context.Context, sel ast.SelectionSet, obj *model.OwedReport) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, owedReportImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwedReport")
+		case "sessionID":
+			out.Values[i] = ec._OwedReport_sessionID(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "member":
+			out.Values[i] = ec._OwedReport_member(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startedAt":
+			out.Values[i] = ec._OwedReport_startedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "endedAt":
+			out.Values[i] = ec._OwedReport_endedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "chasedAt":
+			out.Values[i] = ec._OwedReport_chasedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var owedUsageImplementors = []string{"OwedUsage"}
 
 func (ec *executionContext) _OwedUsage(ctx context.Context, sel ast.SelectionSet, obj *model.OwedUsage) graphql.Marshaler {
@@ -6250,6 +6427,30 @@ func (ec *executionContext) marshalNLeakReportPayload2ᚖgenbaᚋgraphᚋmodel�
 func (ec *executionContext) unmarshalNMatchStaffPhoneInput2genbaᚋgraphᚋmodelᚐMatchStaffPhoneInput(ctx context.Context, v any) (model.MatchStaffPhoneInput, error) {
 	res, err := ec.unmarshalInputMatchStaffPhoneInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNOwedReport2ᚕᚖgenbaᚋgraphᚋmodelᚐOwedReportᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.OwedReport) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOwedReport2ᚖgenbaᚋgraphᚋmodelᚐOwedReport(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOwedReport2ᚖgenbaᚋgraphᚋmodelᚐOwedReport(ctx context.Context, sel ast.SelectionSet, v *model.OwedReport) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "OwedReport!")
+		return graphql.Null
+	}
+	return ec._OwedReport(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNOwedUsage2ᚕᚖgenbaᚋgraphᚋmodelᚐOwedUsageᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.OwedUsage) graphql.Marshaler {

@@ -697,6 +697,16 @@ type OpenSharedMediaPayload struct {
 	ContentType string    `json:"contentType"`
 }
 
+// A use that an officer still has to report (第4の4(1)イ).
+type OwedReport struct {
+	SessionID string                `json:"sessionID"`
+	Member    *identity.StaffMember `json:"member"`
+	StartedAt time.Time             `json:"startedAt"`
+	EndedAt   *time.Time            `json:"endedAt,omitempty"`
+	// When the officer was reminded: thirty minutes after the end.
+	ChasedAt *time.Time `json:"chasedAt,omitempty"`
+}
+
 // A use that is still to be reported (第4の4(1)イ).
 type OwedUsage struct {
 	SessionID string     `json:"sessionID"`

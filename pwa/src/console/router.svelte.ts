@@ -16,6 +16,7 @@ export type Page =
   | { readonly name: 'wall' }
   | { readonly name: 'duty' }
   | { readonly name: 'shared'; readonly id: string }
+  | { readonly name: 'staff' }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -37,7 +38,7 @@ export function pageOf(pathname: string): Page {
   if (name === 'users' && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
   }
-  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol', 'inbox', 'wall', 'duty'] as const;
+  const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol', 'inbox', 'wall', 'duty', 'staff'] as const;
   const page = single.find((known) => known === name);
   if (page !== undefined && id === undefined) {
     return { name: page };
@@ -64,6 +65,7 @@ export const paths = {
   duty: '/console/duty',
   shared: (id: string): string => `/console/shared/${encodeURIComponent(id)}`,
   outbox: '/outbox',
+  staff: '/console/staff',
 } as const;
 
 /** The address of this page; reading it inside a component follows it. */
