@@ -35,7 +35,7 @@ func (c *Cases) PassOn(tx *database.Tx, actor policy.Actor, leaver *identity.Use
 	return nil
 }
 
-// RevealNumber answers the whole number of a session that is over, for a
+// RevealNumber answers the whole number, or the address, of a session that is over, for a
 // purpose, once the actor has confirmed it with a touch for this very session
 // (第6の3). Each look stands in the journal. NOT_FOUND, FORBIDDEN, MISDIRECTED,
 // REASON_MISSING, GONE once retention has erased it, and what identity.Confirm
@@ -54,14 +54,14 @@ func (c *Cases) RevealNumber(ctx context.Context, actor policy.Actor, id, purpos
 	if tooLong(purpose, maxReason) {
 		return nil, problem.New(problem.BadInput)
 	}
-	if s.Number == "" {
+	if s.Number == "" && s.Email == "" {
 		return nil, problem.New(problem.Gone)
 	}
 	if err := c.identity.Confirm(ctx, actor, identity.RevealNumber, id, in); err != nil {
 		return nil, err
 	}
 	return c.command(ctx, actor, id, func(tx *database.Tx, now *Session) error {
-		if now.Number == "" {
+		if now.Number == "" && now.Email == "" {
 			return problem.New(problem.Gone)
 		}
 		c.journal.Append(tx, now.entry(actor, journal.NumberRevealed, map[string]any{"purpose": purpose}))
