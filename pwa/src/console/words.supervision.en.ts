@@ -77,8 +77,7 @@ export const supervision: Translated<typeof ja> = {
   },
   inbox: {
     title: 'Inbox',
-    text: 'What waits for the supervisor.',
-    nothing: 'Nothing waits',
+    nothing: 'Nothing else waits',
     clock: {
       title: 'The server’s clock',
       text: 'While the clock is in doubt, files past their due time are withheld and nothing is deleted. Ask the manager to confirm it.',
