@@ -213,10 +213,16 @@ func (c *connection) still(ctx context.Context) error {
 	if err == nil && now.Role == policy.LockedRole {
 		return problem.New(problem.ScreenLocked)
 	}
-	if err == nil && now != v.Actor {
-		err = problem.New(problem.Unauthenticated)
+	switch {
+	case err != nil || now == v.Actor:
+		return err
+	case now.Grant == "" && v.Actor.Grant != "": // who they are stays; what they were granted has ended
+		return problem.New(problem.Forbidden)
 	}
-	return err
+	if now.Grant = v.Actor.Grant; now == v.Actor { // this connection goes on with what it began with
+		return nil
+	}
+	return problem.New(problem.Unauthenticated)
 }
 
 type connectionKey struct{}

@@ -1,7 +1,7 @@
 // The console answers on enrolled terminals only: a browser is enrolled by a code, is used, is suspended and cut.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { assertNoFaults, desk, launch, phone, until } from './browser.mjs';
+import { assertNoFaults, desk, launch, phone, sizes, until } from './browser.mjs';
 import * as caller from './caller.mjs';
 import * as dispatcher from './dispatcher.mjs';
 import { assertLooksRight } from './looks.mjs';
@@ -91,6 +91,26 @@ test('a manager enrols another terminal by a code that works once', async () => 
   await other.getByRole('button', { name: 'この端末を登録する' }).click();
   await other.getByText(/登録コードが違うか、期限が切れています/).waitFor();
   await second.close();
+});
+
+test('a tablet shows the list in English, and says that statistics are a notebook’s', async (t) => {
+  const operator = await program(server).signIn('MANAGER');
+  const abroad = await desk(browser, { baseURL: server.baseURL, locale: 'en-US', viewport: sizes.terminal });
+  t.after(() => abroad.close());
+  const page = await abroad.newPage();
+  await page.goto('/console');
+  await page.getByRole('heading', { name: 'This terminal is not enrolled' }).waitFor();
+  await look(page, 'console-enrol-terminal-en');
+  await page.getByLabel('Enrolment code').fill(await operator.code('TABLET', 'T-9', 'Second row'));
+  await page.getByRole('button', { name: 'Enrol this terminal' }).click();
+  await page.getByLabel('User ID').waitFor();
+  await dispatcher.enter(page, server, { role: 'SUPERVISOR', locale: 'en' });
+  await page.getByRole('link', { name: 'Statistics' }).click();
+  await page.getByRole('heading', { name: 'Statistics are shown on notebooks' }).or(page.getByText('Statistics are shown on notebooks')).first().waitFor();
+  await page.getByRole('link', { name: 'Terminals' }).click();
+  await page.getByRole('row', { name: /T-9/ }).getByText('Online').waitFor();
+  await look(page, 'console-terminals-terminal-en');
+  assertNoFaults(abroad, { expected: [refused] });
 });
 
 test('the cookie of a terminal opens nothing in another browser', async () => {

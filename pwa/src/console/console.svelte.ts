@@ -23,6 +23,8 @@ export type SignedIn = {
   readonly user: NonNullable<NonNullable<ResultOf<typeof meQuery>['me']>['user']>;
   /** A manager who receives like a dispatcher, where another rule provides so (第5の2). */
   readonly reception: boolean;
+  /** Where this is: some things are done at some kinds of terminal only. */
+  readonly terminal: NonNullable<ResultOf<typeof meQuery>['me']>['terminal'];
 };
 
 /** Whether this browser is a terminal that the server answers. */
@@ -139,7 +141,7 @@ export class Console {
       this.#standing = 'enrolled';
       if (me?.user) {
         this.#idleLimit = me.idleLimit * 1000;
-        this.enter({ agency: me.agency, user: me.user, reception: me.reception }, me.locked);
+        this.enter({ agency: me.agency, user: me.user, reception: me.reception, terminal: me.terminal }, me.locked);
       }
     } catch (error) {
       this.#unreachable = error instanceof Unreachable;

@@ -6,6 +6,7 @@ export const meQuery = graphql(`
     me {
       kind
       reception
+      terminal { id kind number }
       locked
       idleLimit
       agency { id code nameJa nameEn }
@@ -20,6 +21,7 @@ export const signInMutation = graphql(`
       me {
         kind
         reception
+        terminal { id kind number }
         agency { id code nameJa nameEn }
         user { id userName displayName role }
       }

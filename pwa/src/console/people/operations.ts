@@ -10,7 +10,7 @@ export const beginSignInMutation = graphql(`
 export const finishSignInMutation = graphql(`
   mutation FinishSignIn($input: FinishSignInInput!) {
     finishSignIn(input: $input) {
-      me { kind reception locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
+      me { kind reception terminal { id kind number } locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
     }
   }
 `);
@@ -18,7 +18,7 @@ export const finishSignInMutation = graphql(`
 export const signInSealedMutation = graphql(`
   mutation SignInSealed($input: SignInSealedInput!) {
     signInSealed(input: $input) {
-      me { kind reception locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
+      me { kind reception terminal { id kind number } locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
     }
   }
 `);
@@ -36,7 +36,7 @@ export const beginEnrolmentMutation = graphql(`
 export const finishEnrolmentMutation = graphql(`
   mutation FinishEnrolment($input: FinishEnrolmentInput!) {
     finishEnrolment(input: $input) {
-      me { kind reception locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
+      me { kind reception terminal { id kind number } locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
     }
   }
 `);
@@ -65,7 +65,7 @@ export const beginUnlockMutation = graphql(`
 export const unlockScreenMutation = graphql(`
   mutation UnlockScreen($input: UnlockScreenInput!) {
     unlockScreen(input: $input) {
-      me { kind reception locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
+      me { kind reception terminal { id kind number } locked idleLimit agency { id code nameJa nameEn } user { id userName displayName role } }
     }
   }
 `);

@@ -38,7 +38,7 @@ export class SignIn {
       const assertion = await touch(options);
       const input = { agency: this.#agency, userName: this.userName.trim() || null, challenge, assertion };
       const { me } = (await this.#api.ask(finishSignInMutation, { input })).finishSignIn;
-      return me.user ? { agency: me.agency, user: me.user, reception: me.reception } : null;
+      return me.user ? { agency: me.agency, user: me.user, reception: me.reception, terminal: me.terminal } : null;
     } finally {
       this.#busy = false;
     }
@@ -60,7 +60,7 @@ export class SignIn {
       const { me } = sealed
         ? (await this.#api.ask(signInSealedMutation, { input })).signInSealed
         : (await this.#api.ask(signInMutation, { input })).signIn;
-      return me.user ? { agency: me.agency, user: me.user, reception: me.reception } : null;
+      return me.user ? { agency: me.agency, user: me.user, reception: me.reception, terminal: me.terminal } : null;
     } finally {
       this.password = '';
       this.#tried = false;

@@ -83,6 +83,11 @@ export const ja = {
       look: 'もう一度確かめる',
       again: 'この端末を登録し直す',
     },
+    notHere: {
+      statistics: '統計は、ノート型の受理端末で見られます',
+      statisticsText: 'この端末では表示しません（第9）。ノート型の受理端末でサインインしてください。',
+      live: '管理用の端末では、ライブ映像を表示しません。受理端末で見てください。',
+    },
   },
 
   reception: {
@@ -192,6 +197,11 @@ export const en: Words<typeof ja> = {
       waiting: 'When it is reinstated, the sign-in page comes back by itself.',
       look: 'Check again',
       again: 'Enrol this terminal anew',
+    },
+    notHere: {
+      statistics: 'Statistics are shown on notebooks',
+      statisticsText: 'Not on this terminal (第9). Sign in on a receiving notebook.',
+      live: 'Administration desks show no live video. Use a receiving terminal.',
     },
   },
 
