@@ -111,7 +111,6 @@ var Objects = []Object{
 	Terminal, OwnTerminal, Reception,
 	Staff, StaffCode, UsageReport, LeakReport, OwnPhone, Login,
 	Export, Deputy,
-	Staff, StaffCode, UsageReport, LeakReport, OwnPhone,
 	DutyLog, Share,
 }
 
