@@ -210,7 +210,7 @@ func (r *Resolver) hidden(ctx context.Context, m *evidence.MediaFile) (bool, err
 // caller are told by the session's own fields, which know who may see them; what
 // is about no case, as people and settings, only to those who audit.
 func (r *Resolver) payload(ctx context.Context, row *journal.Row) (*string, error) {
-	actor := actorOf(ctx)
+	actor := roleOf(ctx)
 	ofCase := row.CaseID != "" || row.SessionID != ""
 	if row.Payload == nil || !ofCase && !r.Policy.Can(actor, actor.Agency, policy.Journal, policy.Audit) {
 		return nil, nil
@@ -324,7 +324,7 @@ func rows(entries []journal.Row) []*journal.Row {
 
 // boardEvent tells what a change means on the board.
 func (r *Resolver) boardEvent(ctx context.Context, c change) (*model.CaseBoardEvent, error) {
-	agency := actorOf(ctx).Agency
+	agency := agencyOf(ctx)
 	changed := map[string]bool{}
 	for _, e := range c.entries {
 		if e.CaseID != "" {

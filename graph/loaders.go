@@ -103,7 +103,7 @@ type loadersKey struct{}
 // withLoaders gives each answer loaders of its own, so that an event shows what
 // is true when it is delivered.
 func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	agency := actorOf(ctx).Agency
+	agency := agencyOf(ctx)
 	return next(context.WithValue(ctx, loadersKey{}, &loaders{
 		users: newCohort(func(ctx context.Context, ids []string) (map[string]*identity.User, error) {
 			return r.People.Users(ctx, agency, ids)

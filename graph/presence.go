@@ -14,8 +14,10 @@ import (
 // noteActivity notes that somebody is there whenever they change something:
 // queries and subscriptions run by themselves.
 func (r *Resolver) noteActivity(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	actor := actorOf(ctx)
-	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation && actor.Kind == policy.User && actor.Role != policy.LockedRole {
+	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
+		return next(ctx)
+	}
+	if actor := actorOf(ctx); actor.Kind == policy.User && actor.Role != policy.LockedRole {
 		if err := r.People.StayAwake(ctx, actor.Login); err != nil {
 			slog.ErrorContext(ctx, "note activity", "error", err) // the screen locks early at worst
 		}

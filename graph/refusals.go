@@ -17,10 +17,10 @@ import (
 // known link was involved.
 func (r *Resolver) noteRefusals(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	answer := next(ctx)
-	actor := actorOf(ctx)
-	if answer == nil || len(answer.Errors) == 0 || actor.Agency == "" {
+	if answer == nil || len(answer.Errors) == 0 || agencyOf(ctx) == "" {
 		return answer
 	}
+	actor := actorOf(ctx)
 	e, refused := refusalOf(actor, answer.Errors[0])
 	if !refused {
 		return answer

@@ -12,13 +12,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"genba/graph/generated"
@@ -47,6 +47,8 @@ type Resolver struct {
 	Statistics *statistics.Statistics
 	Operations *operations.Operations
 	Streams    streams
+
+	feeds feeds
 }
 
 // streams cuts live video that a credential holds open.
@@ -78,13 +80,9 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	s.SetRecoverFunc(recovered)
 	s.SetParserTokenLimit(maxTokens)
 	s.SetDisableSuggestion(true)
-	limit := int64(maxMessage)
+	s.SetQueryCache(newDocuments())
 	c := &connections{open: map[string]int{}}
-	s.AddTransport(transport.Websocket{
-		Implementation: sockets{}, InitFunc: c.begin, InitTimeout: initTimeout, PingPongInterval: pingInterval, MissingPongOk: true,
-		PayloadReadLimit: &limit,
-		CloseFunc:        func(ctx context.Context, _ int) { c.end(ctx) },
-	})
+	s.AddTransport(&lines{connections: c, open: map[*line]struct{}{}})
 	s.AddTransport(transport.SSE{KeepAlivePingInterval: pingInterval})
 	s.AddTransport(post{})
 	if o.Dev {
@@ -98,18 +96,11 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return &entrance{next: s, open: c, writeProblem: o.WriteProblem}
 }
 
-// around bounds how long an operation runs and how many run over one connection.
+// around bounds how long an operation runs.
 func around(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	c, socket := ctx.Value(connectionKey{}).(*connection)
-	if socket {
-		if c.operations.Add(1) > maxSubscriptions {
-			c.operations.Add(-1)
-			return graphql.OneShot(&graphql.Response{Errors: []*graphqlError{present(ctx, problem.New(problem.TooManySubscriptions))}})
-		}
-		context.AfterFunc(ctx, func() { c.operations.Add(-1) }) // each has a context of its own
-	}
+	_, told := ctx.Value(failureKey{}).(*failure)
 	switch subscription := graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription; {
-	case subscription && socket:
+	case subscription && told:
 		return next(ctx)
 	case subscription:
 		return stream(ctx, next)
@@ -200,9 +191,8 @@ type connections struct {
 }
 
 type connection struct {
-	owner      string
-	page       string
-	operations atomic.Int64
+	owner string
+	page  string
 }
 
 // still refuses what comes over a connection whose sign-in has ended, or whose
@@ -289,14 +279,19 @@ func (c *connections) begin(ctx context.Context, payload transport.InitPayload) 
 		p := problem.New(problem.TooManySubscriptions)
 		return closing(ctx, 4429, string(p.Reason())), nil, p
 	}
-	ctx = context.WithValue(ctx, connectionKey{}, conn)
-	ctx, cancel := untilDone(ctx)
-	context.AfterFunc(ctx, cancel)
-	return ctx, nil, nil
+	return context.WithValue(ctx, connectionKey{}, conn), nil, nil
 }
 
-func closing(ctx context.Context, code int, reason string) context.Context {
-	return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, reason), code)
+// closed is why a line is closed.
+type closed struct {
+	code   websocket.StatusCode
+	reason string
+}
+
+type closedKey struct{}
+
+func closing(ctx context.Context, code websocket.StatusCode, reason string) context.Context {
+	return context.WithValue(ctx, closedKey{}, closed{code, reason})
 }
 
 func (c *connections) end(ctx context.Context) {

@@ -323,7 +323,7 @@ func (r *queryResolver) Statistics(ctx context.Context, from string, to string) 
 
 // CaseBoardChanged is the resolver for the caseBoardChanged field.
 func (r *subscriptionResolver) CaseBoardChanged(ctx context.Context, after *string) (<-chan *model.CaseBoardEvent, error) {
-	return follow(ctx, r.Resolver, after, r.can(policy.Case, policy.Read), journal.Filter{}, r.boardEvent)
+	return together(ctx, r.Resolver, after, r.can(policy.Case, policy.Read), r.boardEvent)
 }
 
 // SessionChanged is the resolver for the sessionChanged field.

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"genba/policy"
@@ -22,51 +21,111 @@ const (
 
 // change is what happened between two places of an agency's journal.
 type change struct {
+	from    journal.Cursor
 	cursor  journal.Cursor
 	entries []journal.Row
 	moved   []string // sessions that reported positions
 }
 
-// follow is the one forwarder of subscriptions: it reads the journal after the
-// cursor, again at each ring, and hands every change to build, which answers nil
-// where it does not concern the subscriber. Before each delivery it asks again
-// whether the actor is still who they were and still may. Nothing is missed and
-// nothing comes twice: what was delivered is what the next cursor stands behind.
-func follow[T any](ctx context.Context, r *Resolver, after *string, may func(policy.Actor) bool, f journal.Filter,
-	build func(ctx context.Context, c change) (*T, error),
-) (<-chan *T, error) {
+// follower stands at a place of an agency's journal and asks for what comes
+// after it. What it was given is what its place stands behind: nothing is missed
+// and nothing comes twice. Before each change it asks again whether the actor is
+// still who they were and still may.
+type follower struct {
+	feed   *feed
+	actor  policy.Actor
+	may    func(policy.Actor) bool
+	filter journal.Filter
+	at     journal.Cursor
+}
+
+// join makes a follower. Whoever got one has to let it leave.
+func (r *Resolver) join(ctx context.Context, after *string, may func(policy.Actor) bool, f journal.Filter) (*follower, error) {
 	actor := actorOf(ctx)
-	bell, err := r.Bus.Listen(journal.Topic(actor.Agency))
+	joined, err := r.joinFeed(ctx, actor.Agency, actor.Login)
 	if err != nil {
 		return nil, err
 	}
 	at, err := r.startAt(ctx, actor.Agency, after)
 	if err != nil {
-		bell.Close()
+		joined.leave(actor.Login)
+		return nil, err
+	}
+	return &follower{feed: joined, actor: actor, may: may, filter: f, at: at}, nil
+}
+
+func (w *follower) leave() { w.feed.leave(w.actor.Login) }
+
+// next is the next change, with the state that it was taken from, or nil where
+// the follower had to read for itself. Where there is none yet, it says what to
+// wait for.
+func (w *follower) next(ctx context.Context) (c change, s *state, wait <-chan struct{}, err error) {
+	for more := true; more; {
+		s = w.feed.state()
+		if err := s.err; err != nil {
+			return c, nil, nil, err
+		}
+		if err := w.stillMay(ctx, s); err != nil {
+			return c, nil, nil, err
+		}
+		wait = s.after
+		var remembered bool
+		if c, more, remembered = s.changeAfter(w.at, w.filter); !remembered {
+			s = nil
+			if c, more, err = w.feed.r.read(ctx, w.actor.Agency, w.at, w.filter); err != nil {
+				return c, nil, nil, err
+			}
+		}
+		c.from, w.at = w.at, c.cursor
+		if len(c.entries) > 0 || len(c.moved) > 0 {
+			return c, s, nil, nil
+		}
+	}
+	return c, nil, wait, nil
+}
+
+// stillMay is the resolver's, with one question for all lines of a sign-in.
+func (w *follower) stillMay(ctx context.Context, s *state) error {
+	return stillMay(w.actor, w.may, func(login string) (policy.Actor, error) { return w.feed.stillSignedIn(ctx, login, s) })
+}
+
+// follow is the one forwarder of subscriptions: it hands every change to build,
+// which answers nil where it does not concern the subscriber.
+func follow[T any](ctx context.Context, r *Resolver, after *string, may func(policy.Actor) bool, f journal.Filter,
+	build func(ctx context.Context, c change) (*T, error),
+) (<-chan *T, error) {
+	w, err := r.join(ctx, after, may, f)
+	if err != nil {
 		return nil, err
 	}
 	out := make(chan *T)
 	go func() {
 		defer close(out)
-		defer bell.Close()
+		defer w.leave()
 		for {
-			event, more, err := step(ctx, r, &at, may, f, build)
+			c, _, wait, err := w.next(ctx)
 			if err != nil {
 				r.fail(ctx, err)
 				return
 			}
-			if event != nil {
+			if wait != nil {
 				select {
-				case out <- event:
+				case <-wait:
+					continue
 				case <-ctx.Done():
 					return
 				}
 			}
-			if more {
+			event, err := build(ctx, c)
+			if err != nil {
+				r.fail(ctx, err)
+				return
+			}
+			if event == nil {
 				continue
 			}
 			select {
-			case <-bell.C:
+			case out <- event:
 			case <-ctx.Done():
 				return
 			}
@@ -74,6 +133,41 @@ func follow[T any](ctx context.Context, r *Resolver, after *string, may func(pol
 	}()
 	return out, nil
 }
+
+// together is follow where a change means the same to many. A line takes the
+// follower for itself, and lets one of those who stand at the same place say the
+// change for all; build then runs once, with a context that has no subscriber of
+// its own.
+func together[T any](ctx context.Context, r *Resolver, after *string, may func(policy.Actor) bool, build func(ctx context.Context, c change) (*T, error)) (<-chan *T, error) {
+	out := make(chan *T, 1)
+	if c, ok := ctx.Value(changeKey{}).(change); ok {
+		event, err := build(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		out <- event
+		close(out)
+		return out, nil
+	}
+	if p, ok := ctx.Value(beginningKey{}).(*beginning); ok {
+		w, err := r.join(ctx, after, may, journal.Filter{})
+		if err != nil {
+			return nil, err
+		}
+		p.follower = w
+		close(out)
+		return out, nil
+	}
+	return follow(ctx, r, after, may, journal.Filter{}, build)
+}
+
+type (
+	changeKey    struct{}
+	beginningKey struct{}
+)
+
+// beginning is where a line finds the follower that a subscription began.
+type beginning struct{ follower *follower }
 
 // startAt reads the subscriber's cursor, or takes the newest place.
 func (r *Resolver) startAt(ctx context.Context, agency string, after *string) (journal.Cursor, error) {
@@ -91,8 +185,8 @@ func (r *Resolver) startAt(ctx context.Context, agency string, after *string) (j
 	return at, nil
 }
 
-// failure is why an event stream ended. A WebSocket has a message of its own for
-// it; a stream says it with its last answer.
+// failure is why a subscription ended. A WebSocket has a message of its own for
+// it; a stream of events says it with its last answer.
 type failure struct{ err atomic.Pointer[graphqlError] }
 
 type failureKey struct{}
@@ -106,7 +200,6 @@ func (*Resolver) fail(ctx context.Context, err error) {
 		f.err.Store(present(ctx, err))
 		return
 	}
-	transport.AddSubscriptionError(ctx, present(ctx, err))
 }
 
 // stream runs a subscription whose last answer is why it ended.
@@ -122,24 +215,6 @@ func stream(ctx context.Context, next graphql.OperationHandler) graphql.Response
 		}
 		return nil
 	}
-}
-
-func step[T any](ctx context.Context, r *Resolver, at *journal.Cursor, may func(policy.Actor) bool, f journal.Filter,
-	build func(ctx context.Context, c change) (*T, error),
-) (event *T, more bool, err error) {
-	if err := r.stillMay(ctx, may); err != nil {
-		return nil, false, err
-	}
-	c, more, err := r.read(ctx, actorOf(ctx).Agency, *at, f)
-	if err != nil {
-		return nil, false, err
-	}
-	*at = c.cursor
-	if len(c.entries) == 0 && len(c.moved) == 0 {
-		return nil, more, nil
-	}
-	event, err = build(ctx, c)
-	return event, more, err
 }
 
 // read takes what happened after a place, from one state. The new place stands
@@ -161,9 +236,12 @@ func (r *Resolver) read(ctx context.Context, agency string, at journal.Cursor, f
 // stillMay asks again who acts: a sign-in that ended, or a right that was taken
 // away, ends the subscription.
 func (r *Resolver) stillMay(ctx context.Context, may func(policy.Actor) bool) error {
-	actor := actorOf(ctx)
+	return stillMay(actorOf(ctx), may, func(login string) (policy.Actor, error) { return r.People.StillSignedIn(ctx, login) })
+}
+
+func stillMay(actor policy.Actor, may func(policy.Actor) bool, ask func(login string) (policy.Actor, error)) error {
 	if actor.Kind == policy.User {
-		now, err := r.People.StillSignedIn(ctx, actor.Login)
+		now, err := ask(actor.Login)
 		if err != nil {
 			return err
 		}

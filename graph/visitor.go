@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"sync/atomic"
 
 	"genba/policy"
 	"genba/server/identity"
@@ -39,13 +40,36 @@ func WithVisitor(ctx context.Context, v Visitor) context.Context {
 }
 
 func visitorOf(ctx context.Context) Visitor {
+	if asked, ok := ctx.Value(individualKey{}).(*atomic.Bool); ok {
+		asked.Store(true)
+	}
+	return anyVisitor(ctx)
+}
+
+func anyVisitor(ctx context.Context) Visitor {
 	if v, ok := ctx.Value(visitorKey{}).(Visitor); ok {
 		return v
 	}
 	return Visitor{Actor: policy.Actor{Kind: policy.Nobody}, Language: "en"}
 }
 
+// individualKey holds an *atomic.Bool that says whether anything asked who the
+// reader is. Where nothing did, the answer is the same for everyone of the role.
+type individualKey struct{}
+
 func actorOf(ctx context.Context) policy.Actor { return visitorOf(ctx).Actor }
+
+// agencyOf is where the reader belongs.
+func agencyOf(ctx context.Context) string { return anyVisitor(ctx).Actor.Agency }
+
+// roleOf is the reader without what tells one from the others of the role: enough
+// for the policy, and for no rule about what is whose.
+func roleOf(ctx context.Context) policy.Actor { return common(anyVisitor(ctx).Actor) }
+
+func common(a policy.Actor) policy.Actor {
+	a.ID, a.Session, a.Login, a.Terminal = "", "", "", ""
+	return a
+}
 
 // Pages that have a cookie of their own.
 const (

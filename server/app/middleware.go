@@ -136,13 +136,14 @@ func (a *App) visitors(next http.Handler) http.Handler {
 			writeProblem(w, r, problem.New(problem.OriginRefused))
 			return
 		}
+		method, address := r.Method, a.URL()+r.URL.Path // a line lives long, and must not keep its request
 		v := graph.Visitor{
 			Actor: policy.Actor{Kind: policy.Nobody}, Language: language(r), Done: a.done,
 			Recognise: func(ctx context.Context, page string) (policy.Actor, error) {
 				return a.recognise(ctx, page, cookies[page])
 			},
 			Prove: func(ctx context.Context, page, proof string) (context.Context, error) {
-				return a.prove(ctx, page, proof, r)
+				return a.prove(ctx, page, proof, method, address)
 			},
 		}
 		if !upgrade {
@@ -199,12 +200,12 @@ func (a *App) visit(r *http.Request, v *graph.Visitor, answer http.Header) (*htt
 // mode one without any proof counts as coming from the demonstration's terminal,
 // so that programs go on signing in by password alone; so does one that names no
 // page.
-func (a *App) prove(ctx context.Context, page, proof string, r *http.Request) (context.Context, error) {
+func (a *App) prove(ctx context.Context, page, proof, method, address string) (context.Context, error) {
 	switch {
 	case page != consolePage && page != "":
 		return ctx, nil
 	case proof != "":
-		return a.People.Prove(ctx, proof, r.Method, a.URL()+r.URL.Path)
+		return a.People.Prove(ctx, proof, method, address)
 	case a.demoTerminal != "":
 		seated, err := a.People.Sit(ctx, a.demoTerminal)
 		if err != nil && page == "" {
