@@ -67,7 +67,7 @@ screenshots: setup build ## look at every screen and renew docs/screenshots
 
 .PHONY: bench
 bench: setup build ## the Go benchmarks, and how long people wait
-	scripts/postgres.sh run go test -run '^$$' -bench . -benchmem ./server/...
+	scripts/postgres.sh run go test -run '^$$' -bench . -benchmem ./graph ./server/...
 	npm --prefix pwa run --silent bench
 
 .PHONY: setup

@@ -66,7 +66,7 @@ var schema = generated.NewExecutableSchema(generated.Config{}).Schema()
 // house is every room that the API stands on, wired as the server wires them,
 // with two agencies.
 type house struct {
-	t          *testing.T
+	t          testing.TB
 	db         *database.DB
 	policy     *policy.Policy
 	bus        *bus.Bus
@@ -152,7 +152,7 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	dbtest.Each(t, func(t *testing.T, db *database.DB) { fn(t, newHouse(t, db)) })
 }
 
-func newHouse(t *testing.T, db *database.DB) *house {
+func newHouse(t testing.TB, db *database.DB) *house {
 	t.Helper()
 	h := &house{t: t, db: db, carrier: &carrier{}}
 	dir := t.TempDir()
