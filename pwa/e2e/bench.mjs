@@ -254,16 +254,13 @@ async function crowded(browser) {
       await board.goto(`${server.baseURL}/console`);
       await dispatcher.enter(board, server);
       idle.push(memory(server.pid));
-      const sessions = [];
-      const joining = [];
-      for (const page of phones) {
-        const sent = await link(board);
-        sessions.push(sent.sessionID);
-        joining.push(film(page, sent));
+      const sent = [];
+      while (sent.length < crowd) {
+        sent.push(await link(board));
       }
-      await Promise.all(joining);
+      await Promise.all(phones.map((page, one) => film(page, sent[one])));
       await until('all to be live', async () => {
-        const reports = await Promise.all(sessions.map((id) => dispatcher.report(board, id)));
+        const reports = await Promise.all(sent.map(({ sessionID }) => dispatcher.report(board, sessionID)));
         return reports.every(({ live }) => live);
       });
       most.push(await mostMemory(server.pid));
