@@ -38,7 +38,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == evidence.PreviewArgument {
