@@ -84,15 +84,26 @@ func (ls *lines) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphEx
 	why = l.begin(ctx, ls.connections)
 }
 
-// sparing gives a line a read buffer for what clients send: little, and seldom.
+// sparing gives a line buffers for what goes over it: clients say little, and an
+// event is seldom longer.
 type sparing struct{ http.ResponseWriter }
 
-const readBuffer = 512
+const (
+	readBuffer  = 512
+	writeBuffer = 3 << 10
+)
 
-// Hijack is net/http's, with another reader.
+// Hijack is net/http's, with other buffers.
 func (s sparing) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(s.ResponseWriter).Hijack()
-	if err == nil && rw.Reader.Buffered() == 0 {
+	if err != nil {
+		return c, rw, err
+	}
+	if rw.Writer.Buffered() > 0 {
+		err = rw.Writer.Flush() // what was answered to the upgrade
+	}
+	rw.Writer = bufio.NewWriterSize(c, writeBuffer)
+	if rw.Reader.Buffered() == 0 {
 		rw.Reader = bufio.NewReaderSize(c, readBuffer)
 	}
 	return c, rw, err
@@ -101,8 +112,14 @@ func (s sparing) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // serve reads a line to its end. What goes deep is done by others, so that the
 // goroutine of a line stays small.
 func (ls *lines) serve(l *line, stop func() bool) {
-	l.pingLater()
+	var pinging *time.Timer
+	pinging = time.AfterFunc(time.Hour, func() {
+		l.write(message{Type: "ping"})
+		pinging.Reset(pingInterval)
+	})
+	pinging.Reset(pingInterval) // now that it can find itself
 	why := l.listen()
+	pinging.Stop()
 	stop()
 	l.cancel()
 	ls.connections.end(l.ctx)
@@ -180,17 +197,6 @@ func (l *line) listen() closed {
 			return *why
 		}
 	}
-}
-
-// pingLater sends pings until the line ends.
-func (l *line) pingLater() {
-	pinging := time.AfterFunc(pingInterval, func() {
-		l.write(message{Type: "ping"})
-		if l.ctx.Err() == nil {
-			l.pingLater()
-		}
-	})
-	context.AfterFunc(l.ctx, func() { pinging.Stop() })
 }
 
 func (l *line) read(within time.Duration) ([]byte, error) {
@@ -501,20 +507,11 @@ func encoded(response *graphql.Response) []byte {
 	return data
 }
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// next sends an answer of an operation.
+// next sends an answer of an operation. The payload may be others', too: it goes
+// out in a frame of its own, and is not copied.
 func (l *line) next(id string, payload []byte) {
-	b := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(b)
-	b.Reset()
 	name, _ := json.Marshal(id) // a string
-	b.WriteString(`{"id":`)
-	b.Write(name)
-	b.WriteString(`,"type":"next","payload":`)
-	b.Write(payload)
-	b.WriteByte('}')
-	l.send(b.Bytes())
+	l.send([]byte(`{"id":`+string(name)+`,"type":"next","payload":`), payload, []byte("}"))
 }
 
 // refuse ends an operation with errors.
@@ -536,13 +533,27 @@ func (l *line) write(m message) {
 
 // send writes a message. Who does not take it in time is closed: a write that was
 // broken off has broken the line.
-func (l *line) send(data []byte) {
+func (l *line) send(parts ...[]byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if l.conn.Write(ctx, websocket.MessageText, data) != nil {
+	if l.put(ctx, parts) != nil {
 		l.cancel()
 		_ = l.conn.CloseNow()
 	}
+}
+
+func (l *line) put(ctx context.Context, parts [][]byte) error {
+	if len(parts) == 1 {
+		return l.conn.Write(ctx, websocket.MessageText, parts[0])
+	}
+	w, err := l.conn.Writer(ctx, websocket.MessageText)
+	for i := 0; err == nil && i < len(parts); i++ {
+		_, err = w.Write(parts[i])
+	}
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // Bounds of the documents that are kept parsed.

@@ -16,8 +16,9 @@ import (
 	"genba/server/app"
 )
 
-// gcPercent trades memory for processor time; GOGC overrides it.
-const gcPercent = 200
+// gcPercent trades memory for processor time; GOGC overrides it. With more, a
+// thousand lines of a board that changes take over 64 KiB each.
+const gcPercent = 150
 
 func main() {
 	if was, err := app.PreviewWorker(os.Args[1:], os.Stdin, os.Stdout); was {

@@ -239,7 +239,7 @@ func boardCrowd(b *testing.B, more ...string) {
 	var warm errgroup.Group
 	for range crowdOpening { // the database's connections, and the statements
 		warm.Go(func() error {
-			for range 20 {
+			for range 2 {
 				_, err := p.send(http.MethodPost, "/graphql", operation(`{cases{nodes{id sessions{id}}}}`, nil), writer.headers()...)
 				if err != nil {
 					return err
