@@ -251,6 +251,7 @@ async function crowded(browser) {
   for (let run = 0; run < runs; run++) {
     const server = await startServer();
     try {
+      await Promise.all([board, ...phones].map((page) => page.context().clearCookies())); // of the server before
       await board.goto(`${server.baseURL}/console`);
       await dispatcher.enter(board, server);
       idle.push(memory(server.pid));
