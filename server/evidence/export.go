@@ -167,7 +167,7 @@ func (in *NewExport) check() error {
 	for _, s := range []*string{&in.Law, &in.Document, &in.Incident, &in.Description, &in.Medium} {
 		*s = strings.TrimSpace(*s)
 	}
-	given := func(s string) bool { return s != "" && utf8.RuneCountInString(s) <= maxExportText }
+	given := func(s string) bool { return s != "" && plainText(s, maxExportText) }
 	none := func(all ...string) bool { return strings.Join(all, "") == "" }
 	var fits bool
 	switch in.Ground {
@@ -176,14 +176,14 @@ func (in *NewExport) check() error {
 	case GroundIllegalAct:
 		fits = given(in.Incident) && none(in.Law, in.Document, in.Description)
 	case GroundOther:
-		fits = in.Description != "" && utf8.RuneCountInString(in.Description) <= maxExportWords && none(in.Law, in.Document, in.Incident)
+		fits = in.Description != "" && plainText(in.Description, maxExportWords) && none(in.Law, in.Document, in.Incident)
 	}
 	if !fits {
 		return problem.New(problem.ExportGround)
 	}
 	slices.Sort(in.FileIDs)
 	in.FileIDs = slices.Compact(in.FileIDs)
-	if in.Medium == "" || utf8.RuneCountInString(in.Medium) > maxMedium || len(in.FileIDs) == 0 || len(in.FileIDs) > MaxExportFiles {
+	if in.Medium == "" || !plainText(in.Medium, maxMedium) || len(in.FileIDs) == 0 || len(in.FileIDs) > MaxExportFiles {
 		return problem.New(problem.BadInput)
 	}
 	return nil
@@ -340,7 +340,7 @@ type Decision struct {
 // CONFIRMATION_MISSING, CONFIRMATION_REFUSED.
 func (e *Evidence) DecideExport(ctx context.Context, actor policy.Actor, id string, d Decision) (*ExportRequest, error) {
 	approve, refusal := d.Approve, strings.TrimSpace(d.Refusal)
-	if utf8.RuneCountInString(refusal) > maxExportText {
+	if !plainText(refusal, maxExportText) {
 		return nil, problem.New(problem.BadInput)
 	}
 	if approve { // a touch is asked for only where it could decide something
@@ -428,7 +428,7 @@ type ExportReceipt struct {
 // EXPORT_STATE, BAD_INPUT.
 func (e *Evidence) ReceiptExport(ctx context.Context, actor policy.Actor, id string, in ExportReceipt) (*ExportRequest, error) {
 	in.Receiver = strings.TrimSpace(in.Receiver)
-	if in.Receiver == "" || utf8.RuneCountInString(in.Receiver) > maxExportText {
+	if in.Receiver == "" || !plainText(in.Receiver, maxExportText) {
 		return nil, problem.New(problem.BadInput)
 	}
 	return e.changeExport(ctx, actor, id, func(tx *database.Tx, r *ExportRequest) error {
@@ -462,7 +462,7 @@ func (e *Evidence) CloseExport(ctx context.Context, actor policy.Actor, id strin
 	switch {
 	case disposed && note == "":
 		return nil, problem.New(problem.ReasonMissing)
-	case utf8.RuneCountInString(note) > maxExportText:
+	case !plainText(note, maxExportText):
 		return nil, problem.New(problem.BadInput)
 	}
 	return e.changeExport(ctx, actor, id, func(tx *database.Tx, r *ExportRequest) error {
@@ -650,4 +650,9 @@ func (e *Evidence) ExportFiles(ctx context.Context, exports []string) (map[strin
 		byExport[f.ExportID] = append(byExport[f.ExportID], f)
 	}
 	return byExport, nil
+}
+
+// plainText tells whether a text is one that both engines keep as it is.
+func plainText(s string, limit int) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= limit && !strings.ContainsRune(s, 0)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gorm.io/gorm"
 
@@ -64,7 +63,7 @@ func (i *Identity) AppointDeputy(ctx context.Context, actor policy.Actor, in New
 		return nil, problem.New(problem.Forbidden)
 	case in.Reason == "":
 		return nil, problem.New(problem.ReasonMissing)
-	case utf8.RuneCountInString(in.Reason) > maxDeputyReason, !from.Before(until), !i.db.Now().Before(until), until.Sub(from) > maxDeputyDays*24*time.Hour:
+	case !cleanText(in.Reason, maxDeputyReason), !from.Before(until), !i.db.Now().Before(until), until.Sub(from) > maxDeputyDays*24*time.Hour:
 		return nil, problem.New(problem.BadInput)
 	}
 	d := &Deputy{ID: NewID(), AgencyID: actor.Agency, UserID: in.UserID, Reason: in.Reason, AppointedBy: actor.ID, FromAt: from, UntilAt: until}

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"genba/policy"
 	"genba/server/database"
@@ -62,7 +61,7 @@ func (i *Identity) GrantReception(ctx context.Context, actor policy.Actor, agenc
 	switch {
 	case actor.ID == in.UserID:
 		return nil, problem.New(problem.SelfGiven)
-	case in.RuleNumber == "", utf8.RuneCountInString(in.RuleNumber) > maxRuleNumber, err != nil, !ruleDateForm.MatchString(in.RuleDate), day.After(now.Add(24 * time.Hour)),
+	case in.RuleNumber == "", !cleanText(in.RuleNumber, maxRuleNumber), err != nil, !ruleDateForm.MatchString(in.RuleDate), day.After(now.Add(24 * time.Hour)),
 		!in.Until.After(now), in.Until.Sub(now) > maxReception:
 		return nil, problem.New(problem.BadInput)
 	}

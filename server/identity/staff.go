@@ -38,9 +38,8 @@ type NewStaffMember struct{ Unit, Name, Number string }
 
 func (in *NewStaffMember) check() error {
 	in.Unit, in.Name, in.Number = strings.TrimSpace(in.Unit), strings.TrimSpace(in.Name), strings.TrimSpace(in.Number)
-	all := in.Unit + in.Name + in.Number
-	if in.Unit == "" || in.Name == "" || !utf8.ValidString(all) || strings.ContainsRune(all, 0) ||
-		utf8.RuneCountInString(in.Unit) > maxStaffUnit || utf8.RuneCountInString(in.Name) > maxStaffName || utf8.RuneCountInString(in.Number) > maxStaffNumber {
+	if in.Unit == "" || in.Name == "" ||
+		!cleanText(in.Unit, maxStaffUnit) || !cleanText(in.Name, maxStaffName) || !cleanText(in.Number, maxStaffNumber) {
 		return problem.New(problem.BadInput)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gorm.io/gorm"
 
@@ -94,7 +93,7 @@ type NewTerminal struct {
 
 func (n *NewTerminal) tidy() error {
 	n.Number, n.Place = strings.TrimSpace(n.Number), strings.TrimSpace(n.Place)
-	if !slices.Contains(policy.Desks, n.Kind) || n.Number == "" || utf8.RuneCountInString(n.Number) > maxNumber || utf8.RuneCountInString(n.Place) > maxPlace {
+	if !slices.Contains(policy.Desks, n.Kind) || n.Number == "" || !cleanText(n.Number, maxNumber) || !cleanText(n.Place, maxPlace) {
 		return problem.New(problem.BadInput)
 	}
 	return nil
@@ -313,7 +312,7 @@ func why(reason string) (string, error) {
 	if reason == "" {
 		return "", problem.New(problem.ReasonMissing)
 	}
-	if utf8.RuneCountInString(reason) > maxWhy {
+	if !cleanText(reason, maxWhy) {
 		return "", problem.New(problem.BadInput)
 	}
 	return reason, nil
