@@ -232,7 +232,7 @@ export const en: Translated<typeof ja> = {
     openedBy: (name, time) => `Opened by ${name} at ${time}`,
     sessions: 'Video reports',
     noSessions: 'No video has been requested',
-    noSessionsHelp: 'Ask whether the caller is safe and which phone they use, then press R to open the request panel.',
+    noSessionsHelp: 'Ask whether the caller is safe and which phone they use, then press “Request video”.',
     request: 'Request video',
     openSession: 'Open',
     erased: 'Its retention is over: number, place and notes were erased.',
