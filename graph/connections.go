@@ -128,6 +128,7 @@ func (r *Resolver) viewingConnection(ctx context.Context, s *cases.Session, firs
 	c := &model.ViewingConnection{Edges: []*model.ViewingEdge{}, Nodes: found, PageInfo: info}
 	for i, v := range found {
 		loadersOf(ctx).users.expect(v.UserID)
+		loadersOf(ctx).staff.expect(v.StaffMemberID)
 		c.Edges = append(c.Edges, &model.ViewingEdge{Cursor: places[i], Node: v})
 	}
 	return c, nil

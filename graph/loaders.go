@@ -230,6 +230,7 @@ func expectShares(ctx context.Context, found ...*cases.Share) {
 	for _, s := range found {
 		l.users.expect(s.GivenBy)
 		l.agencies.expect(s.ToAgencyID, s.AgencyID)
+		l.staff.expect(s.ToMemberID)
 		l.watchersOf.expect(s.ID)
 		l.sessions.expect(s.SessionID)
 	}

@@ -59,6 +59,11 @@ func (r *viewingResolver) User(ctx context.Context, obj *evidence.Viewing) (*ide
 	return loadersOf(ctx).users.get(ctx, obj.UserID)
 }
 
+// Officer is the resolver for the officer field.
+func (r *viewingResolver) Officer(ctx context.Context, obj *evidence.Viewing) (*identity.StaffMember, error) {
+	return loadersOf(ctx).staff.get(ctx, obj.StaffMemberID)
+}
+
 // MediaFileID is the resolver for the mediaFileID field.
 func (r *viewingResolver) MediaFileID(ctx context.Context, obj *evidence.Viewing) (*string, error) {
 	return textOrNil(obj.MediaID), nil

@@ -306,6 +306,7 @@ type things struct {
 	person, removed, credential, fingerprint string
 
 	whisper, share, elsewhere string
+	shown                     string // to the officer
 }
 
 func (h *house) furnish(a *agency) things {
@@ -365,7 +366,7 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 
 func (is things) ids() map[string]string {
 	return map[string]string{
-		"whisper": is.whisper, "share": is.share,
+		"whisper": is.whisper, "share": is.share, "shown": is.shown,
 		"export": is.export, "deputy": is.deputy,
 		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
 		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
@@ -392,7 +393,7 @@ func (is things) fitting(field, slot string) string {
 		return is.caseID
 	case name == "sessionID", name == "id" && strings.HasPrefix(field, "session"), name == "subjectID":
 		return is.session
-	case name == "memberID", name == "id" && field == "staffMember":
+	case name == "memberID", name == "memberIDs", name == "id" && field == "staffMember":
 		return is.member
 	case name == "linkID", name == "linkIDs", name == "phoneID" && strings.HasSuffix(field, "StaffPhone"):
 		return is.link

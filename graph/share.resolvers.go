@@ -20,6 +20,11 @@ func (r *mutationResolver) ShareSession(ctx context.Context, input model.ShareSe
 	return r.shareSession(ctx, input)
 }
 
+// ShareWithOfficers is the resolver for the shareWithOfficers field.
+func (r *mutationResolver) ShareWithOfficers(ctx context.Context, input model.ShareWithOfficersInput) (*model.SharesPayload, error) {
+	return r.shareWithOfficers(ctx, input)
+}
+
 // RevokeShare is the resolver for the revokeShare field.
 func (r *mutationResolver) RevokeShare(ctx context.Context, input model.RevokeShareInput) (*model.SharePayload, error) {
 	shareID, err := id(input.ShareID)
@@ -55,6 +60,11 @@ func (r *queryResolver) SharesGiven(ctx context.Context) ([]*cases.Share, error)
 	return shares, err
 }
 
+// SharableOfficers is the resolver for the sharableOfficers field.
+func (r *queryResolver) SharableOfficers(ctx context.Context, containing *string) ([]*identity.StaffMember, error) {
+	return r.Resolver.Cases.SharableOfficers(ctx, actorOf(ctx).Agency, text(containing))
+}
+
 // SharesReceived is the resolver for the sharesReceived field.
 func (r *queryResolver) SharesReceived(ctx context.Context) ([]*model.SharedReport, error) {
 	return r.sharesReceived(ctx)
@@ -80,6 +90,11 @@ func (r *shareResolver) ToAgency(ctx context.Context, obj *cases.Share) (*identi
 	return loadersOf(ctx).agencies.get(ctx, obj.ToAgencyID)
 }
 
+// ToOfficer is the resolver for the toOfficer field.
+func (r *shareResolver) ToOfficer(ctx context.Context, obj *cases.Share) (*identity.StaffMember, error) {
+	return loadersOf(ctx).staff.get(ctx, obj.ToMemberID)
+}
+
 // GivenBy is the resolver for the givenBy field.
 func (r *shareResolver) GivenBy(ctx context.Context, obj *cases.Share) (*identity.User, error) {
 	return loadersOf(ctx).users.get(ctx, obj.GivenBy)
@@ -103,6 +118,11 @@ func (r *subscriptionResolver) SharesReceivedChanged(ctx context.Context) (<-cha
 // Agency is the resolver for the agency field.
 func (r *watcherResolver) Agency(ctx context.Context, obj *evidence.Watcher) (*identity.Agency, error) {
 	return loadersOf(ctx).agencies.get(ctx, obj.AgencyID)
+}
+
+// Unit is the resolver for the unit field.
+func (r *watcherResolver) Unit(ctx context.Context, obj *evidence.Watcher) (*string, error) {
+	return textOrNil(obj.Unit), nil
 }
 
 // Share returns generated.ShareResolver implementation.

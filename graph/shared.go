@@ -62,7 +62,7 @@ func (r *Resolver) shared(ctx context.Context, share *cases.Share) (*model.Share
 
 // sharesReceived is what other agencies show the actor's now.
 func (r *Resolver) sharesReceived(ctx context.Context) ([]*model.SharedReport, error) {
-	shares, err := r.Cases.SharesReceived(ctx, actorOf(ctx).Agency)
+	shares, err := r.Cases.SharesReceived(ctx, actorOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,27 @@ func (r *Resolver) shareSession(ctx context.Context, input model.ShareSessionInp
 		return nil, err
 	}
 	return &model.SharePayload{Share: share}, nil
+}
+
+func (r *Resolver) shareWithOfficers(ctx context.Context, input model.ShareWithOfficersInput) (*model.SharesPayload, error) {
+	sessionID, err := id(input.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	members := make([]string, len(input.MemberIDs))
+	for i, given := range input.MemberIDs {
+		if members[i], err = id(given); err != nil {
+			return nil, err
+		}
+	}
+	shares, err := r.Cases.ShareWithOfficers(ctx, actorOf(ctx), cases.OfficerShares{
+		SessionID: sessionID, MemberIDs: members, Life: time.Duration(input.Minutes) * time.Minute,
+	})
+	if err != nil {
+		return nil, err
+	}
+	expectShares(ctx, shares...)
+	return &model.SharesPayload{Shares: shares}, nil
 }
 
 func (r *Resolver) watchShare(ctx context.Context, given string) (*model.WatchSharePayload, error) {

@@ -23,6 +23,7 @@ func (h *house) supervise(a *agency, is *things) {
 	}
 	is.elsewhere = third.ID
 	is.share = h.share(s, is.session, third.ID)
+	is.shown = h.showTo(h.who(a, policy.Dispatcher), is.session, is.member)
 }
 
 // share gives a video report to another agency.
@@ -31,6 +32,12 @@ func (h *house) share(s *visitor, session, agency string) string {
 	return h.mustInput(s, "shareSession", "ShareSessionInput", "share { id }", map[string]any{
 		"sessionID": session, "agencyID": agency, "purpose": "INITIAL_RESPONSE", "ground": "県境での追跡", "minutes": 60,
 	}).text("shareSession", "share", "id")
+}
+
+// showTo lets an own officer watch a video report.
+func (h *house) showTo(d *visitor, session, member string) string {
+	h.t.Helper()
+	return h.mustInput(d, "shareWithOfficers", "ShareWithOfficersInput", "shares { id }", map[string]any{"sessionID": session, "memberIDs": []string{member}}).text("shareWithOfficers", "shares", "0", "id")
 }
 
 // supervision is what supervisors do to the video reports of the agency, and
@@ -87,6 +94,23 @@ func (y *happy) sharing(v *visitor) {
 	a = y.run(v, "revokeShare", "share { ending endedAt }", map[string]any{"shareID": share})
 	require.Equal(t, "REVOKED", a.text("revokeShare", "share", "ending"))
 	require.Equal(t, "SHARE_OVER", y.input(theirs, "watchShare", "WatchShareInput", "url", map[string]any{"shareID": share}).reason())
+
+	member := y.mustInput(y.manager(), "registerStaffMember", "RegisterStaffMemberInput", "member { id }", map[string]any{"unit": "福島署", "name": "渡辺"}).text("registerStaffMember", "member", "id")
+	require.Equal(t, "PHONE_NOT_ISSUED", y.input(v, "shareWithOfficers", "ShareWithOfficersInput", "shares { id }", map[string]any{"sessionID": session, "memberIDs": []string{member}}).reason())
+	officer := y.registerOfficer(y.manager(), member)
+	require.JSONEq(t, `[{"name":"渡辺"}]`, toJSON(y.must(v, `{ sharableOfficers(containing: "渡") { name } }`, nil).at("sharableOfficers")))
+	a = y.run(v, "shareWithOfficers", "shares { id toOfficer { name } toAgency { code } purpose }", map[string]any{"sessionID": session, "memberIDs": []string{member}, "minutes": 30})
+	require.Equal(t, "渡辺", a.text("shareWithOfficers", "shares", "0", "toOfficer", "name"))
+	share = a.text("shareWithOfficers", "shares", "0", "id")
+	require.Equal(t, share, y.must(officer, "{ sharesReceived { id files { id } } }", nil).text("sharesReceived", "0", "id"))
+	require.Equal(t, "/whep/"+session, y.run(officer, "watchShare", "url token expiresAt", map[string]any{"shareID": share}).text("watchShare", "url"))
+	y.run(officer, "openSharedMedia", "url contentType", map[string]any{"shareID": share, "mediaFileID": media})
+	a = y.must(v, `query($id: ID!) { session(id: $id) { shares { watchers { name unit live } } viewings(first: 1) { nodes { user { id } officer { name } } } } }`, map[string]any{"id": session})
+	require.JSONEq(t, `[{"name":"渡辺","unit":"福島署","live":true},{"name":"渡辺","unit":"福島署","live":false}]`, toJSON(a.at("session", "shares", "0", "watchers")))
+	require.JSONEq(t, `{"user":null,"officer":{"name":"渡辺"}}`, toJSON(a.at("session", "viewings", "nodes", "0")))
+	require.Equal(t, "NOT_FOUND", y.input(theirs, "watchShare", "WatchShareInput", "url", map[string]any{"shareID": share}).reason())
+	y.run(v, "revokeShare", "share { ending }", map[string]any{"shareID": share})
+	require.Equal(t, "SHARE_OVER", y.input(officer, "openSharedMedia", "OpenSharedMediaInput", "url", map[string]any{"shareID": share, "mediaFileID": media}).reason())
 }
 
 // T07: a colleague's video report opens with a reason, and the reason is on record.

@@ -72,6 +72,13 @@ func init() {
 	}
 }
 
+func init() { // own officers are shown what a dispatcher shares
+	rights[policy.Supervisor] += " SHARE.SEND SHARE.OPERATE"
+	rights[policy.Dispatcher] += " SHARE.SEND"
+	rights[policy.StaffPhoneRole] += " SHARE.WATCH SHARE.OPERATE"
+	bound["SHARE.OPERATE"] = []policy.Desk{policy.Tablet, policy.Notebook}
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 

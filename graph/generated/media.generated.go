@@ -33,6 +33,7 @@ type MediaFileResolver interface {
 }
 type ViewingResolver interface {
 	User(ctx context.Context, obj *evidence.Viewing) (*identity.User, error)
+	Officer(ctx context.Context, obj *evidence.Viewing) (*identity.StaffMember, error)
 	MediaFileID(ctx context.Context, obj *evidence.Viewing) (*string, error)
 
 	Reason(ctx context.Context, obj *evidence.Viewing) (*cases.LookReason, error)
@@ -959,10 +960,10 @@ func (ec *executionContext) _Viewing_user(ctx context.Context, field graphql.Col
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *identity.User) graphql.Marshaler {
-			return ec.marshalNUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
+			return ec.marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Viewing_user(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -973,6 +974,38 @@ func (ec *executionContext) fieldContext_Viewing_user(_ context.Context, field g
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Viewing_officer(ctx context.Context, field graphql.CollectedField, obj *evidence.Viewing) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewing_officer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Viewing().Officer(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.StaffMember) graphql.Marshaler {
+			return ec.marshalOStaffMember2ᚖgenbaᚋserverᚋidentityᚐStaffMember(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Viewing_officer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Viewing",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1878,9 +1911,15 @@ func (ec *executionContext) _Viewing(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "user":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Viewing_user(ctx, field, obj)
+				})
+		case "officer":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Viewing_officer(ctx, field, obj)
 				})
 		case "mediaFileID":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -658,6 +658,7 @@ type ComplexityRoot struct {
 		SetAuthenticators      func(childComplexity int, input model.SetAuthenticatorsInput) int
 		SetCallerCode          func(childComplexity int, input model.SetCallerCodeInput) int
 		ShareSession           func(childComplexity int, input model.ShareSessionInput) int
+		ShareWithOfficers      func(childComplexity int, input model.ShareWithOfficersInput) int
 		SignIn                 func(childComplexity int, input model.SignInInput) int
 		SignInSealed           func(childComplexity int, input model.SignInSealedInput) int
 		SignOut                func(childComplexity int) int
@@ -841,6 +842,7 @@ type ComplexityRoot struct {
 		Session           func(childComplexity int, id string) int
 		Sessions          func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
 		Settings          func(childComplexity int) int
+		SharableOfficers  func(childComplexity int, containing *string) int
 		SharedReport      func(childComplexity int, id string) int
 		SharesGiven       func(childComplexity int) int
 		SharesReceived    func(childComplexity int) int
@@ -1002,6 +1004,7 @@ type ComplexityRoot struct {
 		Purpose   func(childComplexity int) int
 		Session   func(childComplexity int) int
 		ToAgency  func(childComplexity int) int
+		ToOfficer func(childComplexity int) int
 		Watchers  func(childComplexity int) int
 	}
 
@@ -1043,6 +1046,10 @@ type ComplexityRoot struct {
 		Purpose      func(childComplexity int) int
 		RequestedAt  func(childComplexity int) int
 		State        func(childComplexity int) int
+	}
+
+	SharesPayload struct {
+		Shares func(childComplexity int) int
 	}
 
 	SignInPayload struct {
@@ -1347,6 +1354,7 @@ type ComplexityRoot struct {
 		ExpiresAt   func(childComplexity int) int
 		ID          func(childComplexity int) int
 		MediaFileID func(childComplexity int) int
+		Officer     func(childComplexity int) int
 		OpenedAt    func(childComplexity int) int
 		Purpose     func(childComplexity int) int
 		Reason      func(childComplexity int) int
@@ -1383,6 +1391,7 @@ type ComplexityRoot struct {
 		Live      func(childComplexity int) int
 		Name      func(childComplexity int) int
 		OpenedAt  func(childComplexity int) int
+		Unit      func(childComplexity int) int
 		ViewingID func(childComplexity int) int
 	}
 
@@ -4295,6 +4304,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ShareSession(childComplexity, args["input"].(model.ShareSessionInput)), true
+	case "Mutation.shareWithOfficers":
+		if e.ComplexityRoot.Mutation.ShareWithOfficers == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_shareWithOfficers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ShareWithOfficers(childComplexity, args["input"].(model.ShareWithOfficersInput)), true
 	case "Mutation.signIn":
 		if e.ComplexityRoot.Mutation.SignIn == nil {
 			break
@@ -5214,6 +5234,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Settings(childComplexity), true
+	case "Query.sharableOfficers":
+		if e.ComplexityRoot.Query.SharableOfficers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_sharableOfficers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SharableOfficers(childComplexity, args["containing"].(*string)), true
 	case "Query.sharedReport":
 		if e.ComplexityRoot.Query.SharedReport == nil {
 			break
@@ -5985,6 +6016,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Share.ToAgency(childComplexity), true
+	case "Share.toOfficer":
+		if e.ComplexityRoot.Share.ToOfficer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Share.ToOfficer(childComplexity), true
 	case "Share.watchers":
 		if e.ComplexityRoot.Share.Watchers == nil {
 			break
@@ -6163,6 +6200,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SharedReport.State(childComplexity), true
+
+	case "SharesPayload.shares":
+		if e.ComplexityRoot.SharesPayload.Shares == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SharesPayload.Shares(childComplexity), true
 
 	case "SignInPayload.me":
 		if e.ComplexityRoot.SignInPayload.Me == nil {
@@ -7288,6 +7332,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewing.MediaFileID(childComplexity), true
+	case "Viewing.officer":
+		if e.ComplexityRoot.Viewing.Officer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewing.Officer(childComplexity), true
 	case "Viewing.openedAt":
 		if e.ComplexityRoot.Viewing.OpenedAt == nil {
 			break
@@ -7419,6 +7469,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Watcher.OpenedAt(childComplexity), true
+	case "Watcher.unit":
+		if e.ComplexityRoot.Watcher.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Watcher.Unit(childComplexity), true
 	case "Watcher.viewingID":
 		if e.ComplexityRoot.Watcher.ViewingID == nil {
 			break
@@ -7554,6 +7610,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SetAuthenticatorsInput", ec.unmarshalInputSetAuthenticatorsInput),
 			graphql.NewInputUnmarshaler("SetCallerCodeInput", ec.unmarshalInputSetCallerCodeInput),
 			graphql.NewInputUnmarshaler("ShareSessionInput", ec.unmarshalInputShareSessionInput),
+			graphql.NewInputUnmarshaler("ShareWithOfficersInput", ec.unmarshalInputShareWithOfficersInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInSealedInput", ec.unmarshalInputSignInSealedInput),
 			graphql.NewInputUnmarshaler("StaffLinkFilter", ec.unmarshalInputStaffLinkFilter),
@@ -8864,7 +8921,10 @@ enum ViewingPurpose {
 "One person's look at one stream or file. Journaled before its first byte."
 type Viewing @can(object: VIEWING, action: READ) {
   id: ID!
-  user: User!
+  "Null where an own officer looked, by a share."
+  user: User
+  "The own officer who looked by a share; null where a person at a terminal did."
+  officer: StaffMember @can(object: STAFF, action: READ)
   mediaFileID: ID
   purpose: ViewingPurpose!
   openedAt: Time!
@@ -9918,11 +9978,14 @@ enum ShareEnding {
   MISDIRECTED
 }
 
-"A video report of the own agency that another agency's supervisors may watch for a while (提供)."
+"A video report of the own agency that another agency's supervisors, or one own officer on an issued phone, may watch for a while (提供)."
 type Share @can(object: SHARE, action: READ) {
   id: ID!
   session: Session!
+  "The own one, where it is for an officer."
   toAgency: AgencyName!
+  "The own officer it is for; null where it is for another agency."
+  toOfficer: StaffMember @can(object: STAFF, action: READ)
   givenBy: User!
   purpose: SharePurpose! @can(object: SHARE, action: READ)
   "Erased with the case."
@@ -9935,11 +9998,13 @@ type Share @can(object: SHARE, action: READ) {
   watchers: [Watcher!]!
 }
 
-"Somebody of another agency who looks by a share now."
+"Somebody who looks by a share now: a supervisor of another agency, or an own officer."
 type Watcher @can(object: SHARE, action: READ) {
   viewingID: ID!
   name: String! @can(object: SHARE, action: READ)
   agency: AgencyName!
+  "An own officer's unit; null for another agency's supervisor."
+  unit: String @can(object: SHARE, action: READ)
   "Live video, or else a file."
   live: Boolean!
   openedAt: Time!
@@ -9950,7 +10015,7 @@ extend type Session {
   shares: [Share!]!
 }
 
-"A video report of another agency, as a share shows it: nothing but the report itself."
+"A video report as a share shows it, to another agency or on an officer's issued phone: nothing but the report itself."
 type SharedReport @can(object: SHARE, action: WATCH) {
   "The share's."
   id: ID!
@@ -10017,17 +10082,31 @@ input RevokeShareInput {
   shareID: ID!
 }
 
+"The shares as they stand now."
+type SharesPayload @can(object: SHARE, action: READ) {
+  shares: [Share!]!
+}
+
+"Which own officers shall see a video report, and for how long."
+input ShareWithOfficersInput {
+  sessionID: ID!
+  "At most 20. Each needs an issued phone that is in use."
+  memberIDs: [ID!]!
+  "For how long, 1 to 1,440."
+  minutes: Int! = 60
+}
+
 "The share to watch by."
 input WatchShareInput {
   shareID: ID!
 }
 
-"Where to watch another agency's live video, by WHEP: on a receiving terminal, as any live video."
-type WatchSharePayload @can(object: SESSION, action: WATCH) {
+"Where to watch shared live video, by WHEP: on a receiving terminal, as any live video, or on an officer's issued phone."
+type WatchSharePayload @can(object: SHARE, action: OPERATE) {
   "Where to POST the WHEP offer."
-  url: String! @can(object: SESSION, action: WATCH)
+  url: String! @can(object: SHARE, action: OPERATE)
   "The bearer, good until expiresAt; asking again begins another viewing."
-  token: String! @can(object: SESSION, action: WATCH)
+  token: String! @can(object: SHARE, action: OPERATE)
   expiresAt: Time!
 }
 
@@ -10037,7 +10116,7 @@ input OpenSharedMediaInput {
   mediaFileID: ID!
 }
 
-"The permission to look at one file of another agency."
+"The permission to look at one shared file."
 type OpenSharedMediaPayload @can(object: SHARE, action: WATCH) {
   "Good until expiresAt, with Range; less where the share ends."
   url: String! @can(object: SHARE, action: WATCH)
@@ -10050,25 +10129,29 @@ extend type Query {
   otherAgencies: [AgencyName!]! @can(object: SHARE, action: OPEN)
   "The shares in force that the own agency gave, newest first, at most 50."
   sharesGiven: [Share!]! @can(object: SHARE, action: READ)
-  "What other agencies show us now, newest first, at most 50."
+  "The officers who have an issued phone in use, by unit and name, at most 50: those whose unit, name or number contains the text."
+  sharableOfficers(containing: String): [StaffMember!]! @can(object: SHARE, action: SEND)
+  "What other agencies show us now, newest first, at most 50. An officer's issued phone reads what the own agency shows it; any other phone nothing."
   sharesReceived: [SharedReport!]! @can(object: SHARE, action: WATCH)
-  "One video report that another agency shows us; null where there is none. SHARE_OVER once it has ended."
+  "One video report that is shown to us; null where there is none. SHARE_OVER once it has ended."
   sharedReport(id: ID!): SharedReport @can(object: SHARE, action: WATCH)
 }
 
 extend type Mutation {
   "Lets another agency's supervisors watch one video report for a while; both journals say so. REASON_MISSING, MISDIRECTED, ALREADY_EXISTS."
   shareSession(input: ShareSessionInput!): SharePayload! @can(object: SHARE, action: OPEN)
+  "Lets own officers watch one video report on their issued phones for a while, all or none. PHONE_NOT_ISSUED, MISDIRECTED, ALREADY_EXISTS."
+  shareWithOfficers(input: ShareWithOfficersInput!): SharesPayload! @can(object: SHARE, action: SEND)
   "Ends a share: whoever looks by it is cut within a second."
   revokeShare(input: RevokeShareInput!): SharePayload! @can(object: SHARE, action: REVOKE)
-  "A bearer for /whep of another agency's video report: journals one viewing in both agencies before the first byte. SHARE_OVER, SESSION_ENDED."
+  "A bearer for /whep of a shared video report: journals one viewing, in both agencies, before the first byte. SHARE_OVER, SESSION_ENDED, PHONE_NOT_ISSUED."
   watchShare(input: WatchShareInput!): WatchSharePayload! @can(object: SHARE, action: WATCH)
-  "A grant for /media of another agency's file: journals one viewing in both agencies before the first byte. SHARE_OVER."
+  "A grant for /media of a shared file: journals one viewing, in both agencies, before the first byte. SHARE_OVER, PHONE_NOT_ISSUED."
   openSharedMedia(input: OpenSharedMediaInput!): OpenSharedMediaPayload! @can(object: SHARE, action: WATCH)
 }
 
 extend type Subscription {
-  "What other agencies show us, at once and after each change."
+  "What is shown to us, as in sharesReceived, at once and after each change."
   sharesReceivedChanged: [SharedReport!]! @can(object: SHARE, action: WATCH)
 }
 `, BuiltIn: false},
@@ -12692,6 +12775,8 @@ func (ec *executionContext) childFields_Share(ctx context.Context, field graphql
 		return ec.fieldContext_Share_session(ctx, field)
 	case "toAgency":
 		return ec.fieldContext_Share_toAgency(ctx, field)
+	case "toOfficer":
+		return ec.fieldContext_Share_toOfficer(ctx, field)
 	case "givenBy":
 		return ec.fieldContext_Share_givenBy(ctx, field)
 	case "purpose":
@@ -12790,6 +12875,14 @@ func (ec *executionContext) childFields_SharedReport(ctx context.Context, field 
 		return ec.fieldContext_SharedReport_files(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SharedReport", field.Name)
+}
+
+func (ec *executionContext) childFields_SharesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "shares":
+		return ec.fieldContext_SharesPayload_shares(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SharesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13368,6 +13461,8 @@ func (ec *executionContext) childFields_Viewing(ctx context.Context, field graph
 		return ec.fieldContext_Viewing_id(ctx, field)
 	case "user":
 		return ec.fieldContext_Viewing_user(ctx, field)
+	case "officer":
+		return ec.fieldContext_Viewing_officer(ctx, field)
 	case "mediaFileID":
 		return ec.fieldContext_Viewing_mediaFileID(ctx, field)
 	case "purpose":
@@ -13444,6 +13539,8 @@ func (ec *executionContext) childFields_Watcher(ctx context.Context, field graph
 		return ec.fieldContext_Watcher_name(ctx, field)
 	case "agency":
 		return ec.fieldContext_Watcher_agency(ctx, field)
+	case "unit":
+		return ec.fieldContext_Watcher_unit(ctx, field)
 	case "live":
 		return ec.fieldContext_Watcher_live(ctx, field)
 	case "openedAt":

@@ -94,6 +94,7 @@ type MutationResolver interface {
 	StopReport(ctx context.Context, input model.StopReportInput) (*model.SessionPayload, error)
 	ReportLate(ctx context.Context, input model.ReportLateInput) (*model.SessionPayload, error)
 	ShareSession(ctx context.Context, input model.ShareSessionInput) (*model.SharePayload, error)
+	ShareWithOfficers(ctx context.Context, input model.ShareWithOfficersInput) (*model.SharesPayload, error)
 	RevokeShare(ctx context.Context, input model.RevokeShareInput) (*model.SharePayload, error)
 	WatchShare(ctx context.Context, input model.WatchShareInput) (*model.WatchSharePayload, error)
 	OpenSharedMedia(ctx context.Context, input model.OpenSharedMediaInput) (*model.OpenSharedMediaPayload, error)
@@ -158,6 +159,7 @@ type QueryResolver interface {
 	FingerprintTasks(ctx context.Context) ([]*identity.FingerprintTask, error)
 	OtherAgencies(ctx context.Context) ([]*identity.Agency, error)
 	SharesGiven(ctx context.Context) ([]*cases.Share, error)
+	SharableOfficers(ctx context.Context, containing *string) ([]*identity.StaffMember, error)
 	SharesReceived(ctx context.Context) ([]*model.SharedReport, error)
 	SharedReport(ctx context.Context, id string) (*model.SharedReport, error)
 	StaffMembers(ctx context.Context, first *int, after *string, filter *model.StaffMemberFilter) (*model.StaffMemberConnection, error)
@@ -1314,6 +1316,20 @@ func (ec *executionContext) field_Mutation_shareSession_args(ctx context.Context
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_shareWithOfficers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ShareWithOfficersInput, error) {
+			return ec.unmarshalNShareWithOfficersInput2genbaᚋgraphᚋmodelᚐShareWithOfficersInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_signInSealed_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1925,6 +1941,20 @@ func (ec *executionContext) field_Query_sessions_args(ctx context.Context, rawAr
 		return nil, err
 	}
 	args["sort"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_sharableOfficers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "containing",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["containing"] = arg0
 	return args, nil
 }
 
@@ -5109,6 +5139,50 @@ func (ec *executionContext) fieldContext_Mutation_shareSession(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_shareWithOfficers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_shareWithOfficers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ShareWithOfficers(ctx, fc.Args["input"].(model.ShareWithOfficersInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SharesPayload) graphql.Marshaler {
+			return ec.marshalNSharesPayload2ᚖgenbaᚋgraphᚋmodelᚐSharesPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_shareWithOfficers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SharesPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_shareWithOfficers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_revokeShare(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7797,6 +7871,50 @@ func (ec *executionContext) fieldContext_Query_sharesGiven(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_sharableOfficers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_sharableOfficers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SharableOfficers(ctx, fc.Args["containing"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*identity.StaffMember) graphql.Marshaler {
+			return ec.marshalNStaffMember2ᚕᚖgenbaᚋserverᚋidentityᚐStaffMemberᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_sharableOfficers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_sharableOfficers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_sharesReceived(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9460,6 +9578,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "shareWithOfficers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_shareWithOfficers(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "revokeShare":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_revokeShare(ctx, field)
@@ -9956,6 +10081,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_sharesGiven(ctx, field)
+				})
+		case "sharableOfficers":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_sharableOfficers(ctx, field)
 				})
 		case "sharesReceived":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

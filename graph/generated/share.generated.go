@@ -22,6 +22,7 @@ import (
 type ShareResolver interface {
 	Session(ctx context.Context, obj *cases.Share) (*cases.Session, error)
 	ToAgency(ctx context.Context, obj *cases.Share) (*identity.Agency, error)
+	ToOfficer(ctx context.Context, obj *cases.Share) (*identity.StaffMember, error)
 	GivenBy(ctx context.Context, obj *cases.Share) (*identity.User, error)
 
 	Ending(ctx context.Context, obj *cases.Share) (*cases.ShareEnding, error)
@@ -29,6 +30,7 @@ type ShareResolver interface {
 }
 type WatcherResolver interface {
 	Agency(ctx context.Context, obj *evidence.Watcher) (*identity.Agency, error)
+	Unit(ctx context.Context, obj *evidence.Watcher) (*string, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -190,6 +192,38 @@ func (ec *executionContext) fieldContext_Share_toAgency(_ context.Context, field
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_AgencyName(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Share_toOfficer(ctx context.Context, field graphql.CollectedField, obj *cases.Share) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Share_toOfficer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Share().ToOfficer(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.StaffMember) graphql.Marshaler {
+			return ec.marshalOStaffMember2ᚖgenbaᚋserverᚋidentityᚐStaffMember(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Share_toOfficer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Share",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1077,6 +1111,38 @@ func (ec *executionContext) fieldContext_SharedReport_files(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _SharesPayload_shares(ctx context.Context, field graphql.CollectedField, obj *model.SharesPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SharesPayload_shares(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Shares, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*cases.Share) graphql.Marshaler {
+			return ec.marshalNShare2ᚕᚖgenbaᚋserverᚋcasesᚐShareᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SharesPayload_shares(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SharesPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Share(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _WatchSharePayload_url(ctx context.Context, field graphql.CollectedField, obj *model.WatchSharePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1222,6 +1288,29 @@ func (ec *executionContext) fieldContext_Watcher_agency(_ context.Context, field
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Watcher_unit(ctx context.Context, field graphql.CollectedField, obj *evidence.Watcher) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Watcher_unit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Watcher().Unit(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Watcher_unit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Watcher", field, true, true, "String")
 }
 
 func (ec *executionContext) _Watcher_live(ctx context.Context, field graphql.CollectedField, obj *evidence.Watcher) (ret graphql.Marshaler) {
@@ -1439,6 +1528,66 @@ func UnmarshalShareSessionInput(ctx context.Context, raw any) (model.ShareSessio
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputShareWithOfficersInput(ctx context.Context, obj any) (model.ShareWithOfficersInput, error) {
+	var it model.ShareWithOfficersInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["minutes"]; !present {
+		asMap["minutes"] = 60
+	}
+
+	fieldsInOrder := [...]string{"sessionID", "memberIDs", "minutes"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "sessionID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sessionID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SessionID = data
+		case "memberIDs":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("memberIDs"))
+			data, err := ec.unmarshalNID2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MemberIDs = data
+		case "minutes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("minutes"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Minutes = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalShareWithOfficersInput unmarshals raw into the ShareWithOfficersInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalShareWithOfficersInput(ctx context.Context, raw any) (model.ShareWithOfficersInput, error) {
+	var out model.ShareWithOfficersInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ShareWithOfficersInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputWatchShareInput(ctx context.Context, obj any) (model.WatchShareInput, error) {
 	var it model.WatchShareInput
 	if obj == nil {
@@ -1559,6 +1708,12 @@ func (ec *executionContext) _Share(ctx context.Context, sel ast.SelectionSet, ob
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Share_toAgency(ctx, field, obj)
+				})
+		case "toOfficer":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Share_toOfficer(ctx, field, obj)
 				})
 		case "givenBy":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
@@ -1872,6 +2027,39 @@ func (ec *executionContext) _SharedReport(ctx context.Context, sel ast.Selection
 	return out
 }
 
+var sharesPayloadImplementors = []string{"SharesPayload"}
+
+func (ec *executionContext) _SharesPayload(ctx context.Context, sel ast.SelectionSet, obj *model.SharesPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, sharesPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SharesPayload")
+		case "shares":
+			out.Values[i] = ec._SharesPayload_shares(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var watchSharePayloadImplementors = []string{"WatchSharePayload"}
 
 func (ec *executionContext) _WatchSharePayload(ctx context.Context, sel ast.SelectionSet, obj *model.WatchSharePayload) graphql.Marshaler {
@@ -1941,6 +2129,12 @@ func (ec *executionContext) _Watcher(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Watcher_agency(ctx, field, obj)
+				})
+		case "unit":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Watcher_unit(ctx, field, obj)
 				})
 		case "live":
 			out.Values[i] = ec._Watcher_live(ctx, field, obj)
@@ -2043,6 +2237,11 @@ func (ec *executionContext) unmarshalNShareSessionInput2genbaᚋgraphᚋmodelᚐ
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNShareWithOfficersInput2genbaᚋgraphᚋmodelᚐShareWithOfficersInput(ctx context.Context, v any) (model.ShareWithOfficersInput, error) {
+	res, err := ec.unmarshalInputShareWithOfficersInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNSharedFile2ᚕᚖgenbaᚋgraphᚋmodelᚐSharedFileᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.SharedFile) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -2089,6 +2288,14 @@ func (ec *executionContext) marshalNSharedReport2ᚖgenbaᚋgraphᚋmodelᚐShar
 		return graphql.Null
 	}
 	return ec._SharedReport(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNSharesPayload2ᚖgenbaᚋgraphᚋmodelᚐSharesPayload(ctx context.Context, sel ast.SelectionSet, v *model.SharesPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "SharesPayload!")
+		return graphql.Null
+	}
+	return ec._SharesPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNWatchShareInput2genbaᚋgraphᚋmodelᚐWatchShareInput(ctx context.Context, v any) (model.WatchShareInput, error) {

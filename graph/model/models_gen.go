@@ -689,7 +689,7 @@ type OpenSharedMediaInput struct {
 	MediaFileID string `json:"mediaFileID"`
 }
 
-// The permission to look at one file of another agency.
+// The permission to look at one shared file.
 type OpenSharedMediaPayload struct {
 	// Good until expiresAt, with Range; less where the share ends.
 	URL         string    `json:"url"`
@@ -1121,6 +1121,15 @@ type ShareSessionInput struct {
 	Minutes int `json:"minutes"`
 }
 
+// Which own officers shall see a video report, and for how long.
+type ShareWithOfficersInput struct {
+	SessionID string `json:"sessionID"`
+	// At most 20. Each needs an issued phone that is in use.
+	MemberIDs []string `json:"memberIDs"`
+	// For how long, 1 to 1,440.
+	Minutes int `json:"minutes"`
+}
+
 // A file of a shared video report. It can be looked at, and nothing else.
 type SharedFile struct {
 	ID         string                `json:"id"`
@@ -1143,7 +1152,7 @@ type SharedPosition struct {
 	CapturedAt time.Time `json:"capturedAt"`
 }
 
-// A video report of another agency, as a share shows it: nothing but the report itself.
+// A video report as a share shows it, to another agency or on an officer's issued phone: nothing but the report itself.
 type SharedReport struct {
 	// The share's.
 	ID string `json:"id"`
@@ -1165,6 +1174,11 @@ type SharedReport struct {
 	Position *SharedPosition `json:"position,omitempty"`
 	// Newest first, at most 50.
 	Files []*SharedFile `json:"files"`
+}
+
+// The shares as they stand now.
+type SharesPayload struct {
+	Shares []*cases.Share `json:"shares"`
 }
 
 // Who signs in.
@@ -1485,7 +1499,7 @@ type WatchShareInput struct {
 	ShareID string `json:"shareID"`
 }
 
-// Where to watch another agency's live video, by WHEP: on a receiving terminal, as any live video.
+// Where to watch shared live video, by WHEP: on a receiving terminal, as any live video, or on an officer's issued phone.
 type WatchSharePayload struct {
 	// Where to POST the WHEP offer.
 	URL string `json:"url"`

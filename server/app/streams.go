@@ -52,12 +52,9 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 		_, err := s.a.Cases.Welcome(ctx, b.Actor)
 		return live.Peer{ID: b.Actor.ID, Until: b.Until}, err
 	}
-	actor, err := s.a.People.StillSignedIn(ctx, b.Actor.Login)
+	actor, err := s.looking(ctx, b.Actor.Login, policy.Watch)
 	if err != nil {
 		return live.Peer{}, err
-	}
-	if !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
-		return live.Peer{}, problem.New(problem.Forbidden)
 	}
 	k, err := s.a.Evidence.Looked(ctx, actor, b.Object)
 	if err != nil {
@@ -160,14 +157,11 @@ func (s *streams) recheck(ctx context.Context) error {
 		if err := s.a.People.StayAwake(ctx, login); err != nil { // whoever watches is there
 			failed = errors.Join(failed, err)
 		}
-		actor, err := s.a.People.StillSignedIn(ctx, login)
-		if err == nil && !s.a.policy.Can(actor, actor.Agency, policy.Session, policy.Watch) {
-			err = problem.New(problem.Unauthenticated)
-		}
+		actor, err := s.looking(ctx, login, policy.Watch)
 		if err == nil {
 			err = s.a.Evidence.KeepViewing(ctx, actor, viewing, identity.GrantLife)
 		}
-		if over(err) || problem.Is(err, problem.ScreenLocked) {
+		if over(err) {
 			s.a.Live.CutPeer(peer)
 			continue
 		}
@@ -180,10 +174,7 @@ func (s *streams) recheck(ctx context.Context) error {
 func (s *streams) recheckDownloads(ctx context.Context) error {
 	var failed error
 	for _, login := range s.a.Evidence.Serving() {
-		actor, err := s.a.People.StillSignedIn(ctx, login)
-		if err == nil && !s.a.policy.Can(actor, actor.Agency, policy.Media, policy.Open) {
-			err = problem.New(problem.Unauthenticated)
-		}
+		_, err := s.looking(ctx, login, policy.Open)
 		if over(err) {
 			err = s.a.Evidence.LoginRevoked(ctx, login)
 		}
@@ -192,9 +183,31 @@ func (s *streams) recheckDownloads(ctx context.Context) error {
 	return failed
 }
 
+// looking asks again who looks under a sign-in or a staff link, and whether they
+// may: WATCH live video, or OPEN files.
+func (s *streams) looking(ctx context.Context, login string, act policy.Action) (policy.Actor, error) {
+	o := policy.Session
+	if act == policy.Open {
+		o = policy.Media
+	}
+	actor, err := s.a.People.StillSignedIn(ctx, login)
+	if problem.Is(err, problem.Unauthenticated) {
+		if phone, unknown := s.a.Cases.Watching(ctx, login); unknown == nil {
+			actor, o, act, err = phone, policy.Share, policy.Watch, nil
+		} else if !problem.Is(unknown, problem.Unauthenticated) {
+			err = unknown
+		}
+	}
+	if err == nil && !s.a.policy.Can(actor, actor.Agency, o, act) {
+		err = problem.New(problem.Forbidden)
+	}
+	return actor, err
+}
+
 // over tells whether somebody may no more, rather than that it cannot be known.
 func over(err error) bool {
-	return err != nil && (problem.Of(err).Code() == problem.Unauthorised || problem.Is(err, problem.GrantInvalid))
+	return err != nil && (problem.Of(err).Code() == problem.Unauthorised || slices.ContainsFunc(
+		[]problem.Reason{problem.GrantInvalid, problem.Forbidden, problem.ScreenLocked}, func(r problem.Reason) bool { return problem.Is(err, r) }))
 }
 
 // leave cuts what sign-ins watch and download.
@@ -232,10 +245,10 @@ func (s *streams) held(phone string) {
 
 // cut puts one phone out.
 func (s *streams) cut(phone string) {
-	s.a.afterCommit("cut phone", func(context.Context) error {
+	s.a.afterCommit("cut phone", func(ctx context.Context) error {
 		s.a.Live.CutPeer(phone)
 		s.a.Evidence.OnPhoneCut(phone)
-		return nil
+		return s.a.Evidence.LoginRevoked(ctx, phone) // what an officer's phone was shown
 	})
 }
 

@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,14 +42,18 @@ const (
 	ShareMisdirected ShareEnding = "MISDIRECTED"
 )
 
-// Share lets another agency's supervisors watch one video report for a while
-// (提供). It gives nothing but that report: no number, no notes, no download.
+// Share lets another agency's supervisors, or one own officer on an issued phone,
+// watch one video report for a while (提供). It gives nothing but that report: no
+// number, no notes, no download.
 type Share struct {
 	ID         string
 	AgencyID   string
 	CaseID     string
 	SessionID  string
-	ToAgencyID string
+	ToAgencyID string // the own one, where an officer is shown it
+	// ToMemberID is the own officer who is shown it; empty: another agency's
+	// supervisors are.
+	ToMemberID string `gorm:"serializer:optional"`
 	GivenBy    string
 	Purpose    SharePurpose
 	// Ground is erased with the case.
@@ -190,7 +195,7 @@ func (c *Cases) endShare(tx *database.Tx, actor policy.Actor, share *Share, how 
 	if err := tx.Save(share).Error; err != nil {
 		return fmt.Errorf("end share: %w", err)
 	}
-	for _, agency := range []string{share.AgencyID, share.ToAgencyID} {
+	for _, agency := range slices.Compact([]string{share.AgencyID, share.ToAgencyID}) {
 		c.journal.Append(tx, share.entry(agency, actor, journal.ShareEnded, map[string]any{"ending": how}))
 	}
 	id := share.ID
@@ -240,13 +245,16 @@ func (c *Cases) ExpireShares(ctx context.Context) error {
 	return nil
 }
 
-// Received reads a share in force that was given to the actor's agency, and the
-// session that it shows. NOT_FOUND for everybody else's, SHARE_OVER once it has
-// ended.
+// Received reads a share in force that was given to the actor's agency, or to the
+// officer whose phone acts, and the session that it shows. NOT_FOUND for
+// everybody else's, SHARE_OVER once it has ended; PHONE_NOT_ISSUED.
 func (c *Cases) Received(ctx context.Context, actor policy.Actor, id string) (*Share, *Session, error) {
-	q := c.db.Read(ctx)
+	q, err := c.givenTo(ctx, actor)
+	if err != nil {
+		return nil, nil, err
+	}
 	var share Share
-	if err := q.Take(&share, "id = ? AND to_agency_id = ?", id, actor.Agency).Error; err != nil {
+	if err := q.Take(&share, "id = ?", id).Error; err != nil {
 		return nil, nil, notFound(err)
 	}
 	if !share.Alive(c.db.Now()) {
@@ -262,20 +270,40 @@ func (c *Cases) Received(ctx context.Context, actor policy.Actor, id string) (*S
 	return &share, s, nil
 }
 
-// SharesReceived reads the shares in force that were given to an agency, newest
-// first.
-func (c *Cases) SharesReceived(ctx context.Context, agency string) ([]*Share, error) {
-	return c.running(ctx, "to_agency_id = ?", agency)
+// givenTo are the shares that the actor may be shown.
+func (c *Cases) givenTo(ctx context.Context, actor policy.Actor) (*gorm.DB, error) {
+	if actor.Kind != policy.StaffPhone {
+		return c.db.Read(ctx).Where("to_agency_id = ? AND to_member_id IS NULL", actor.Agency), nil
+	}
+	member, err := c.ShownTo(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	return c.db.Read(ctx).Where("agency_id = ? AND to_member_id = ?", actor.Agency, member), nil
+}
+
+// SharesReceived reads the shares in force that the actor may be shown, newest
+// first: another agency's, or what own dispatchers show an officer's issued
+// phone. Any other phone is shown none.
+func (c *Cases) SharesReceived(ctx context.Context, actor policy.Actor) ([]*Share, error) {
+	q, err := c.givenTo(ctx, actor)
+	if ShownNothing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.running(q)
 }
 
 // SharesGiven reads the shares in force that an agency gave, newest first.
 func (c *Cases) SharesGiven(ctx context.Context, agency string) ([]*Share, error) {
-	return c.running(ctx, "agency_id = ?", agency)
+	return c.running(c.db.Read(ctx).Where("agency_id = ?", agency))
 }
 
-func (c *Cases) running(ctx context.Context, where, agency string) ([]*Share, error) {
+func (c *Cases) running(q *gorm.DB) ([]*Share, error) {
 	var found []*Share
-	err := runningShares(c.db.Read(ctx).Where(where, agency), c.db.Now()).Order("given_at DESC, id DESC").Limit(maxShares).Find(&found).Error
+	err := runningShares(q, c.db.Now()).Order("given_at DESC, id DESC").Limit(maxShares).Find(&found).Error
 	if err != nil {
 		return nil, fmt.Errorf("read shares: %w", err)
 	}

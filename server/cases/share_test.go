@@ -80,7 +80,7 @@ func TestSharingWithAnotherAgency(t *testing.T) {
 		})
 		t.Run("it ends with its time", func(t *testing.T) {
 			share := give()
-			list, err := c.rooms.SharesReceived(ctx, c.foreigner.Agency)
+			list, err := c.rooms.SharesReceived(ctx, c.foreigner)
 			require.NoError(t, err)
 			require.Len(t, list, 1)
 			clock.Advance(time.Hour)

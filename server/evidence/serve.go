@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"genba/policy"
 	"genba/server/blob"
 	"genba/server/identity"
 	"genba/server/problem"
@@ -121,15 +122,15 @@ func (e *Evidence) admitted(ctx context.Context, id, grant string) (*Viewing, *M
 	if found.RowsAffected == 0 || v.MediaID != id || v.ClosedAt != nil || !e.DB.Now().Before(v.ExpiresAt) {
 		return nil, nil, problem.New(problem.GrantInvalid)
 	}
-	actor, err := e.Identity.StillSignedIn(ctx, v.LoginID)
-	if problem.Is(err, problem.Unauthenticated) || err == nil && actor.ID != v.UserID {
+	actor, err := e.stillThere(ctx, &v)
+	if problem.Is(err, problem.Unauthenticated) || err == nil && v.UserID != "" && actor.ID != v.UserID {
 		return nil, nil, problem.New(problem.GrantInvalid)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if v.ShareID != "" {
-		if e.May != nil && !e.May(actor) {
+		if e.May != nil && actor.Kind == policy.User && !e.May(actor) {
 			return nil, nil, problem.New(problem.Forbidden)
 		}
 		share, _, err := e.Cases.Received(ctx, actor, v.ShareID)
@@ -144,6 +145,14 @@ func (e *Evidence) admitted(ctx context.Context, id, grant string) (*Viewing, *M
 		return nil, nil, err
 	}
 	return &v, m, e.stillShown(ctx, actor, m)
+}
+
+// stillThere asks again who looks: the sign-in, or the officer's issued phone.
+func (e *Evidence) stillThere(ctx context.Context, v *Viewing) (policy.Actor, error) {
+	if v.StaffMemberID != "" {
+		return e.Cases.Watching(ctx, v.LoginID)
+	}
+	return e.Identity.StillSignedIn(ctx, v.LoginID)
 }
 
 // grant is one answer being served. Its reads fail once it is dead.

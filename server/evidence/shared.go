@@ -69,7 +69,7 @@ func received(share *cases.Share, actor policy.Actor, v *Viewing) journal.Entry 
 // they still may. BEARER_INVALID for a Viewing that is not theirs; SHARE_OVER.
 func (e *Evidence) Looked(ctx context.Context, actor policy.Actor, viewing string) (*cases.Session, error) {
 	var v Viewing
-	found := e.DB.Read(ctx).Limit(1).Find(&v, "id = ? AND user_id = ? AND media_id = ?", viewing, actor.ID, "")
+	found := lookOf(e.DB.Read(ctx), actor).Limit(1).Find(&v, "id = ? AND media_id = ?", viewing, "")
 	if found.Error != nil {
 		return nil, fmt.Errorf("read viewing: %w", found.Error)
 	}
@@ -87,13 +87,22 @@ func (e *Evidence) Looked(ctx context.Context, actor policy.Actor, viewing strin
 	return s, s.StillShown(actor)
 }
 
+// lookOf narrows viewings to the actor's own: a person's, or an officer's phone's.
+func lookOf(q *gorm.DB, actor policy.Actor) *gorm.DB {
+	if actor.Kind == policy.StaffPhone {
+		return q.Where("login_id = ? AND staff_member_id IS NOT NULL", actor.Login)
+	}
+	return q.Where("user_id = ?", actor.ID)
+}
+
 // Watcher is somebody who looks by a share now.
 type Watcher struct {
 	ViewingID string
 	ShareID   string
-	UserID    string
 	AgencyID  string
 	Name      string
+	// Unit is an own officer's; empty for another agency's supervisor.
+	Unit string
 	// Live tells live video from a file.
 	Live     bool
 	OpenedAt time.Time
@@ -105,8 +114,10 @@ const maxWatchers = 200
 // without a name.
 func (e *Evidence) Watchers(ctx context.Context, shares []string) (map[string][]*Watcher, error) {
 	var found []*Watcher
-	err := e.DB.Read(ctx).Model(&Viewing{}).Joins("JOIN users ON users.id = viewings.user_id").
-		Select("viewings.id AS viewing_id, share_id, user_id, users.agency_id, users.display_name AS name, media_id = '' AS live, opened_at").
+	err := e.DB.Read(ctx).Model(&Viewing{}).Joins("LEFT JOIN users ON users.id = viewings.user_id").
+		Joins("LEFT JOIN staff_members ON staff_members.id = viewings.staff_member_id").
+		Select("viewings.id AS viewing_id, share_id, COALESCE(users.agency_id, staff_members.agency_id) AS agency_id, "+
+			"COALESCE(users.display_name, staff_members.name) AS name, COALESCE(staff_members.unit, '') AS unit, media_id = '' AS live, opened_at").
 		Where("share_id IN ? AND closed_at IS NULL AND expires_at > ?", shares, e.DB.Now()).
 		Order("opened_at, viewings.id").Limit(maxWatchers).Scan(&found).Error
 	if err != nil {

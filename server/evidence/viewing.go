@@ -79,9 +79,12 @@ type Viewing struct {
 	SessionID string
 	// MediaID is empty for a live stream.
 	MediaID string
-	UserID  string
-	LoginID string
-	Purpose Purpose
+	// UserID is who looks; empty: the officer of StaffMemberID does, on the phone of
+	// the staff link LoginID. There is always one of the two.
+	UserID        string `gorm:"serializer:optional"`
+	StaffMemberID string `gorm:"serializer:optional"`
+	LoginID       string
+	Purpose       Purpose
 	// Reason is why, where the report was a colleague's.
 	Reason cases.LookReason
 	// ShareID is by which share another agency looked; empty for the own agency.
@@ -147,7 +150,7 @@ func (e *Evidence) grant(ctx context.Context, actor policy.Actor, m *MediaFile, 
 	if err != nil {
 		return nil, err
 	}
-	if m.Kind == KindRecording && m.State == Receiving && !actor.Desk.Receives() {
+	if m.Kind == KindRecording && m.State == Receiving && actor.Kind == policy.User && !actor.Desk.Receives() {
 		return nil, problem.New(problem.Forbidden) // it is live video, only a little later (第5の2)
 	}
 	v, err := e.view(ctx, actor, Viewing{AgencyID: m.AgencyID, SessionID: m.SessionID, MediaID: m.ID}, m.CaseID, why, identity.GrantLife)
@@ -172,19 +175,24 @@ func (e *Evidence) View(ctx context.Context, actor policy.Actor, s *cases.Sessio
 }
 
 func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, caseID string, why Look, life time.Duration) (*Viewing, error) {
-	if actor.Kind != policy.User {
-		return nil, problem.New(problem.Forbidden)
+	share := why.share
+	switch {
+	case actor.Kind == policy.User:
+		v.UserID = actor.ID
+	case actor.Kind == policy.StaffPhone && share != nil && share.ForOfficer():
+		v.StaffMemberID = share.ToMemberID
+	default:
+		return nil, problem.New(problem.Forbidden) // nobody looks without a name
 	}
 	if err := why.check(); err != nil {
 		return nil, err
 	}
 	v.Purpose, v.Reason = why.Purpose, why.Reason
-	share := why.share
 	if share != nil {
 		v.ShareID = share.ID
 	}
 	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
-		v.ID, v.UserID, v.LoginID = identity.NewID(), actor.ID, actor.Login
+		v.ID, v.LoginID = identity.NewID(), actor.Login
 		v.OpenedAt, v.ExpiresAt = tx.Now, database.Instant(tx.Now.Add(life))
 		if err := tx.Create(&v).Error; err != nil {
 			return err
@@ -195,7 +203,9 @@ func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, case
 				said[name] = value
 			}
 		}
-		if share != nil {
+		if v.StaffMemberID != "" {
+			said["member"] = v.StaffMemberID
+		} else if share != nil {
 			said["agency"] = share.ToAgencyID
 			e.Journal.Append(tx, received(share, actor, &v))
 		}
@@ -206,6 +216,14 @@ func (e *Evidence) view(ctx context.Context, actor policy.Actor, v Viewing, case
 		return nil, fmt.Errorf("open viewing: %w", err)
 	}
 	return &v, nil
+}
+
+// viewer is who looked, as the journal names them.
+func (v *Viewing) viewer() policy.Actor {
+	if v.StaffMemberID != "" {
+		return policy.Actor{Kind: policy.StaffPhone, ID: v.LoginID, Agency: v.AgencyID, Login: v.LoginID}
+	}
+	return policy.Actor{Kind: policy.User, ID: v.UserID, Agency: v.AgencyID, Login: v.LoginID}
 }
 
 func (v *Viewing) entry(actor policy.Actor, caseID string, t journal.Type, payload any) journal.Entry {
@@ -219,7 +237,7 @@ func (v *Viewing) entry(actor policy.Actor, caseID string, t journal.Type, paylo
 func (e *Evidence) ExtendViewing(ctx context.Context, actor policy.Actor, id string, life time.Duration) (*Viewing, error) {
 	var v Viewing
 	err := e.DB.InTx(ctx, func(tx *database.Tx) error {
-		found := tx.Lock().Limit(1).Find(&v, "id = ? AND user_id = ? AND closed_at IS NULL", id, actor.ID)
+		found := lookOf(tx.Lock(), actor).Limit(1).Find(&v, "id = ? AND closed_at IS NULL", id)
 		if found.Error != nil {
 			return found.Error
 		}
@@ -240,7 +258,7 @@ func (e *Evidence) ExtendViewing(ctx context.Context, actor policy.Actor, id str
 // needs another, with its own entry. GRANT_INVALID.
 func (e *Evidence) KeepViewing(ctx context.Context, actor policy.Actor, id string, life time.Duration) error {
 	var v Viewing
-	found := e.DB.Read(ctx).Limit(1).Find(&v, "id = ? AND user_id = ? AND closed_at IS NULL", id, actor.ID)
+	found := lookOf(e.DB.Read(ctx), actor).Limit(1).Find(&v, "id = ? AND closed_at IS NULL", id)
 	if found.Error != nil {
 		return fmt.Errorf("read viewing: %w", found.Error)
 	}
@@ -248,7 +266,7 @@ func (e *Evidence) KeepViewing(ctx context.Context, actor policy.Actor, id strin
 		return problem.New(problem.GrantInvalid)
 	}
 	if v.ShareID != "" {
-		if _, _, err := e.Cases.Received(ctx, actor, v.ShareID); problem.Is(err, problem.ShareOver) || problem.Is(err, problem.NotFound) {
+		if _, _, err := e.Cases.Received(ctx, actor, v.ShareID); problem.Is(err, problem.ShareOver) || cases.ShownNothing(err) {
 			return problem.Wrap(problem.GrantInvalid, err)
 		} else if err != nil {
 			return err
@@ -298,8 +316,7 @@ func (e *Evidence) closeViewings(ctx context.Context, which func(*gorm.DB) *gorm
 					return err
 				}
 				e.unpin(v.ID)
-				actor := policy.Actor{Kind: policy.User, ID: v.UserID, Agency: v.AgencyID, Login: v.LoginID}
-				e.Journal.Append(tx, v.entry(actor, "", journal.ViewingClosed, map[string]any{"bytes": v.Bytes, "requests": v.Requests, "openedAt": v.OpenedAt}))
+				e.Journal.Append(tx, v.entry(v.viewer(), "", journal.ViewingClosed, map[string]any{"bytes": v.Bytes, "requests": v.Requests, "openedAt": v.OpenedAt}))
 			}
 			return nil
 		})

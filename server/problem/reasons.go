@@ -115,6 +115,7 @@ const (
 	NotAColleague     Reason = "NOT_A_COLLEAGUE"
 	NothingToHandOver Reason = "NOTHING_TO_HAND_OVER"
 	ShareOver         Reason = "SHARE_OVER"
+	PhoneNotIssued    Reason = "PHONE_NOT_ISSUED"
 )
 
 type row struct {
@@ -226,4 +227,5 @@ var table = map[Reason]row{
 	NotAColleague:     {Invalid, 0, "引き継ぐ相手は、利用中の運用管理者か受理担当者から選んでください。", "Hand over to another supervisor or dispatcher who may sign in."},
 	NothingToHandOver: {Conflicting, 0, "引き継ぐ映像通報がありません。", "There is nothing to hand over."},
 	ShareOver:         {Over, 0, "この提供は終わりました。", "This share has ended."},
+	PhoneNotIssued:    {Denied, 0, "貸与端末だけに見せられます。個人所有の携帯電話機には見せられません。", "Only issued phones may be shown this, never a private one."},
 }

@@ -4,11 +4,13 @@ import { exportsEn } from './exports/words.en';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
 import { supervision } from './words.supervision.en';
+import { officerShare } from './words.share.en';
 
 const s = (count: number): string => (count === 1 ? '' : 's');
 
 export const en: Translated<typeof ja> = {
   supervision,
+  officerShare,
   title: 'Video report console',
   product: '110 video report system',
   language: 'Language',

@@ -2,9 +2,11 @@
 import { ja as terminalWords } from './terminals/words';
 import { exportsJa } from './exports/words.ja';
 import { supervision } from './words.supervision.ja';
+import { officerShare } from './words.share.ja';
 
 export const ja = {
   supervision,
+  officerShare,
   title: '映像通報 指令台',
   product: '110番映像通報システム',
   language: '表示言語',

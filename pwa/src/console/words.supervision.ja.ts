@@ -116,7 +116,6 @@ export const supervision = {
     life: '提供する時間',
     lives: { '30': '30分', '60': '1時間', '180': '3時間', '720': '12時間' },
     confirm: '提供する',
-    panel: '他機関への提供',
     until: (time: string) => `${time}まで`,
     watching: (count: number) => `${count}人が見ています`,
     nobody: 'いまはだれも見ていません',

@@ -12,12 +12,13 @@ export const inboxQuery = graphql(`
     sharesGiven {
       id
       toAgency { id nameJa nameEn }
+      toOfficer { id unit name }
       purpose
       ground
       expiresAt
       endedAt
       ending
-      watchers { viewingID name live openedAt }
+      watchers { viewingID name unit live openedAt }
       session { id case { id number } }
     }
   }

@@ -74,12 +74,13 @@ export const sessionFragment = graphql(
     shares {
       id
       toAgency { id nameJa nameEn }
+      toOfficer { id unit name }
       purpose
       ground
       expiresAt
       endedAt
       ending
-      watchers { viewingID name live openedAt }
+      watchers { viewingID name unit live openedAt }
     }
     media(first: 50) {
       nodes { ...File }

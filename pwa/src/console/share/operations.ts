@@ -14,6 +14,20 @@ export const shareSessionMutation = graphql(`
   }
 `);
 
+export const sharableOfficersQuery = graphql(`
+  query SharableOfficers($containing: String) {
+    sharableOfficers(containing: $containing) { id unit name number }
+  }
+`);
+
+export const shareWithOfficersMutation = graphql(`
+  mutation ShareWithOfficers($input: ShareWithOfficersInput!) {
+    shareWithOfficers(input: $input) {
+      shares { id }
+    }
+  }
+`);
+
 export const revokeShareMutation = graphql(`
   mutation RevokeShare($input: RevokeShareInput!) {
     revokeShare(input: $input) {
