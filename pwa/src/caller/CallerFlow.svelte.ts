@@ -1,9 +1,12 @@
 import type { Operation } from '$lib/api/operation';
 import type { Locale } from '$lib/i18n.svelte';
-import { Api, Refusal, Unreachable, passes } from './api';
-import { type Browser, canSendLive, secretOf } from './browser';
-import { Camera, type CameraTrouble, refusedReason } from './Camera.svelte';
-import { Feed } from './feed';
+import { Api, Refusal, Unreachable, passes } from '$lib/phone/api';
+import { type Browser, canSendLive, secretOf } from '$lib/phone/browser';
+import { Camera, type CameraTrouble, refusedReason } from '$lib/phone/Camera.svelte';
+import { Feed } from '$lib/phone/feed';
+import { publishMutation, reportPositionMutation } from '$lib/phone/operations';
+import { type Fix, Position } from '$lib/phone/Position.svelte';
+import { Uploads } from '$lib/phone/Uploads.svelte';
 import {
   type LinkTerms,
   type Mode,
@@ -14,16 +17,12 @@ import {
   openLinkMutation,
   ownSessionQuery,
   ownSessionSubscription,
-  publishMutation,
   reportMismatchMutation,
-  reportPositionMutation,
   reportTroubleMutation,
   resumeMutation,
   stopSendingMutation,
 } from './operations';
 import { Phone } from './phone';
-import { type Fix, Position } from './Position.svelte';
-import { Uploads } from './Uploads.svelte';
 
 /**
  * What the caller sees. opening: the page asks the server. browser: this browser cannot do it, see browserTrouble. dead:
@@ -125,7 +124,7 @@ export class CallerFlow {
   constructor(options: FlowOptions) {
     this.#options = options;
     this.#secret = secretOf(options.hash);
-    this.#api = new Api(options.locale);
+    this.#api = new Api('caller', options.locale);
     this.uploads = new Uploads(this.#api, options.locale, (error) => this.#routed(error));
     this.position = new Position({
       send: (fix: Fix) =>
@@ -150,6 +149,7 @@ export class CallerFlow {
       onRefused: (error) => this.#liveRefused(error),
     });
     this.#feed = new Feed({
+      actor: 'caller',
       asked: ownSessionSubscription,
       language: options.locale,
       onEvent: ({ ownSessionChanged }) => this.#changed(ownSessionChanged),

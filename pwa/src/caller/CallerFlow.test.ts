@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Locale } from '$lib/i18n.svelte';
-import { readBrowser } from './browser';
+import { readBrowser } from '$lib/phone/browser';
 import { CallerFlow, type Screen } from './CallerFlow.svelte';
 
 vi.mock('tus-js-client', () => import('tus-js-client/lib.es5/browser/index.js' as 'tus-js-client'));
@@ -108,7 +108,7 @@ class Peer {
 
 // Loading takes real time, which no fake clock can wait for.
 beforeAll(async () => {
-  await import('./tus');
+  await import('$lib/phone/tus');
 });
 
 beforeEach(() => {

@@ -1,6 +1,6 @@
 import '$lib/ui/tokens.css';
 import '$lib/ui/base.css';
-import './caller.css';
+import '$lib/phone/phone.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
 

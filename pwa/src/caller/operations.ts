@@ -76,21 +76,6 @@ export const reportTroubleMutation = operation(`mutation ReportTrouble($input: R
   reportTrouble(input: $input) { done }
 }`);
 
-/** One position fix. */
-export const reportPositionMutation = operation(`mutation ReportPosition($input: ReportPositionInput!) {
-  reportPosition(input: $input) { receivedAt }
-}`);
-
-/** A bearer for the bytes of one file, new or going on. */
-export const beginUploadMutation = operation(`mutation BeginUpload($input: BeginUploadInput!) {
-  beginUpload(input: $input) { id url token chunk }
-}`);
-
-/** A bearer for live video. */
-export const publishMutation = operation(`mutation Publish {
-  publish { url token }
-}`);
-
 /** The caller is done. */
 export const stopSendingMutation = operation(`mutation StopSending {
   stopSending { done }

@@ -40,12 +40,17 @@ interface Answer<R> {
   }[];
 }
 
-/** Asks the server as the caller's phone. */
+/** Whose page asks: which of the cookies counts. */
+export type PhoneActor = 'caller' | 'staff';
+
+/** Asks the server as a phone. */
 export class Api {
+  readonly #actor: PhoneActor;
   readonly #language: () => string;
 
   /** language: ja or en, asked for at each question. */
-  constructor(language: () => string) {
+  constructor(actor: PhoneActor, language: () => string) {
+    this.#actor = actor;
     this.#language = language;
   }
 
@@ -60,7 +65,7 @@ export class Api {
           'content-type': 'application/json',
           accept: 'application/json',
           'accept-language': this.#language(),
-          'genba-actor': 'caller',
+          'genba-actor': this.#actor,
         },
         body: JSON.stringify({ query: asked.text, variables }),
         cache: 'no-store',

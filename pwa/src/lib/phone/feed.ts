@@ -1,8 +1,11 @@
 // One subscription over graphql-transport-ws, kept up by itself.
 import type { Operation } from '$lib/api/operation';
+import type { PhoneActor } from './api';
 
 /** What a feed needs. */
 export interface FeedOptions<R> {
+  /** Whose page asks. */
+  readonly actor: PhoneActor;
   /** The subscription. */
   readonly asked: Operation<R, Record<string, never>>;
   /** ja or en. */
@@ -81,7 +84,7 @@ export class Feed<R> {
       }
     }, pingEvery);
     socket.onopen = () =>
-      say({ type: 'connection_init', payload: { 'Genba-Actor': 'caller', language: this.#options.language() } });
+      say({ type: 'connection_init', payload: { 'Genba-Actor': this.#options.actor, language: this.#options.language() } });
     socket.onmessage = ({ data }) => {
       this.#heard = true;
       const message = JSON.parse(String(data)) as Message;

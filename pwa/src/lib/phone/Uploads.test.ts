@@ -128,7 +128,7 @@ beforeEach(() => {
     return Response.json({ data: { beginUpload: { id, url: '/files/', token: `t${begun.length}`, chunk } } });
   });
   uploads = new Uploads(
-    new Api(() => 'en'),
+    new Api('caller', () => 'en'),
     () => 'en',
     (error: Refusal) => {
       refusals.push(error.reason);

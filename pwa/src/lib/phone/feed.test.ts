@@ -57,6 +57,7 @@ beforeEach(() => {
   vi.stubGlobal('WebSocket', Socket);
   vi.stubGlobal('location', { href: 'https://genba.example/v#secret' });
   feed = new Feed({
+    actor: 'caller',
     asked,
     language: () => 'ja',
     onEvent: ({ ownSessionChanged }) => events.push(ownSessionChanged.id),

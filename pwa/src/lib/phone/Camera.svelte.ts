@@ -79,8 +79,8 @@ export class Camera {
     return this.#before + this.#bytes;
   }
 
-  /** Opens the camera and publishes. Answers what went wrong; undefined where nothing did. */
-  async start(): Promise<CameraTrouble | undefined> {
+  /** Opens the camera, and publishes unless told not to. Answers what went wrong; undefined where nothing did. */
+  async start(publish = true): Promise<CameraTrouble | undefined> {
     const run = ++this.#opening;
     const opened = await this.#open();
     if (typeof opened === 'string') {
@@ -92,6 +92,18 @@ export class Camera {
       return undefined;
     }
     this.#show(opened);
+    if (publish) {
+      this.publish();
+    }
+    return undefined;
+  }
+
+  /** Begins live video of the camera that is open. */
+  publish(): void {
+    const track = this.#stream?.getVideoTracks()[0];
+    if (!track || this.#publisher) {
+      return;
+    }
     this.#publisher = new WhipPublisher({
       track,
       grant: this.#options.grant,
@@ -109,15 +121,25 @@ export class Camera {
     this.#publisher.start();
     this.#armSafety();
     this.#count = setInterval(() => void this.#measure(), countEvery);
-    return undefined;
+  }
+
+  /** Ends live video; the camera stays open. */
+  unpublish(): void {
+    this.#hangUp(true);
   }
 
   /** The camera goes off at once. tell: the server is told; false where it has ended the video report. */
   stop(tell = true): void {
     this.#opening++;
+    this.#hangUp(tell);
+    this.#interrupted = false;
+    this.#release();
+  }
+
+  #hangUp(tell: boolean): void {
     clearTimeout(this.#safety);
     clearInterval(this.#count);
-    this.#askSafety = this.#interrupted = false;
+    this.#askSafety = false;
     const counted = this.#bytes;
     this.#before += counted;
     this.#bytes = 0;
@@ -125,7 +147,6 @@ export class Camera {
     this.#publisher?.stop(tell);
     this.#publisher = undefined;
     this.#state = 'stopped';
-    this.#release();
   }
 
   /** Uses the phone's other camera; the centre's picture goes on. */
@@ -148,7 +169,7 @@ export class Camera {
   async nudge(): Promise<void> {
     this.#publisher?.nudge();
     // Phones end the camera of a page that was away; the permission still stands.
-    if (this.#publisher && this.#stream?.getVideoTracks()[0]?.readyState === 'ended') {
+    if (this.#stream?.getVideoTracks()[0]?.readyState === 'ended') {
       await this.#again();
     }
   }
