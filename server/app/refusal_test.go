@@ -119,7 +119,7 @@ func TestForeignPages(t *testing.T) {
 	})
 	t.Run("no answer lets another origin read", func(t *testing.T) {
 		h := h.in(t)
-		for _, path := range []string{"/v", "/console", "/graphql", "/healthz", "/files/", "/media/x", "/whip/x"} {
+		for _, path := range []string{"/v", "/console", "/staff/", "/graphql", "/healthz", "/files/", "/media/x", "/whip/x"} {
 			for _, method := range []string{http.MethodGet, http.MethodOptions, http.MethodPost} {
 				a := h.must(method, path, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
 				for name := range a.header {

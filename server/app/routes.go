@@ -33,6 +33,7 @@ var web embed.FS
 //
 //	/v                     the caller's page; the link's secret stands behind #
 //	/console, /console/…   the console
+//	/staff/, /staff/…      the officers' app: page, worker, manifests, icons; /staff redirects
 //	/outbox, /outbox.json  sent messages, in demo mode only
 //	/graphql               GraphQL: POST, server-sent events, graphql-transport-ws
 //	/files/                tus 1.0, with a bearer of beginUpload or takeSnapshot
@@ -53,6 +54,9 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 	mux.Handle("GET /v", a.page(pages, "caller.html"))
 	mux.Handle("GET /console", a.page(pages, "console.html"))
 	mux.Handle("GET /console/", a.page(pages, "console.html"))
+	mux.Handle("GET /staff", http.RedirectHandler(staffPath, http.StatusPermanentRedirect))
+	mux.Handle("GET /staff/{$}", withWorker(a.page(pages, "staff.html")))
+	mux.Handle("GET /staff/{name}", http.HandlerFunc(pages.staffFile))
 	mux.Handle("GET /assets/", http.HandlerFunc(pages.asset))
 	mux.Handle("GET /{$}", http.RedirectHandler("/console", http.StatusSeeOther))
 	mux.Handle("/graphql", a.visitors(api))
@@ -76,6 +80,30 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, problem.New(problem.NotFound)) })
 	return a.outermost(timely(mux)), nil
+}
+
+// staffPath is the officers' app, and how far its worker reaches.
+const staffPath = "/staff/"
+
+// withWorker lets a page register its service worker, by a named policy of
+// Trusted Types that no other page may make.
+func withWorker(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", csp+" genba-worker")
+		page.ServeHTTP(w, r)
+	})
+}
+
+// staffFile serves what stands beside the officers' page: names without a hash,
+// asked for anew each time.
+func (p pages) staffFile(w http.ResponseWriter, r *http.Request) {
+	f := p["staff/"+r.PathValue("name")]
+	if f == nil {
+		writeProblem(w, r, problem.New(problem.NotFound))
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	f.serve(w, r)
 }
 
 // relaxed lets GraphiQL write styles of its own. Its scripts are ours, too.
@@ -153,6 +181,9 @@ func loadPages() (pages, error) {
 			return err
 		}
 		f := &file{kind: mime.TypeByExtension(path.Ext(name)), plain: data}
+		if path.Ext(name) == ".webmanifest" {
+			f.kind = "application/manifest+json" // not every system knows it
+		}
 		if strings.HasPrefix(f.kind, "text/") || strings.Contains(f.kind, "javascript") || strings.Contains(f.kind, "svg") || strings.Contains(f.kind, "json") {
 			var b bytes.Buffer
 			z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
