@@ -68,7 +68,7 @@ func (r *Resolver) me(ctx context.Context, actor policy.Actor) (*model.Me, error
 	if err != nil {
 		return nil, err
 	}
-	m := &model.Me{Kind: actor.Kind, Agency: a, Locked: actor.Role == policy.LockedRole, IdleLimit: idleSeconds}
+	m := &model.Me{Kind: actor.Kind, Agency: a, Locked: actor.Role == policy.LockedRole, IdleLimit: a.Settings.IdleMinutes * secondsAMinute}
 	switch actor.Kind {
 	case policy.User:
 		users, err := r.People.Users(ctx, actor.Agency, []string{actor.ID})
@@ -114,7 +114,7 @@ func (r *Resolver) own(ctx context.Context, actor policy.Actor) (*model.OwnSessi
 	}
 	o := &model.OwnSession{
 		ID: s.ID, State: s.State, Asked: s.Asked, Phone: p, Over: s.State.Over(), Uploads: []*model.OwnUpload{},
-		Limit: int64(a.Settings.SessionMegabytes) << 20,
+		Limit: int64(a.Settings.DataMegabytes) << 20,
 	}
 	if o.Over {
 		o.EndReason = textOrNil(s.EndReason)
@@ -170,6 +170,9 @@ func (r *Resolver) publish(ctx context.Context) (*model.PublishPayload, error) {
 	actor := actorOf(ctx)
 	s, err := r.Cases.Welcome(ctx, actor)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.Evidence.WithinData(ctx, actor); err != nil {
 		return nil, err
 	}
 	p := &model.PublishPayload{URL: "/whip/" + s.ID}

@@ -2,9 +2,6 @@ package graph_test
 
 import (
 	"github.com/stretchr/testify/require"
-
-	"genba/policy"
-	"genba/server/identity"
 )
 
 // messages are what is done about reports, destinations, further messages and
@@ -30,8 +27,6 @@ func (y *happy) messages(v *visitor) {
 	require.JSONEq(t, `{"state":"FAILED","report":{"state":"STOPPED","reason":"不要"}}`, toJSON(a.at("stopReport", "session")))
 	require.Equal(t, "REPORT_STOPPED", y.input(v, "confirmSend", "ConfirmSendInput", "session { id }", map[string]any{"sessionID": session, "lastFour": "4444", "idempotencyKey": "s"}).reason())
 
-	settings := identity.DefaultSettings
-	require.NoError(t, y.people.SetSettings(y.ctx(), policy.SystemActor(), y.own.ID, settings))
 	a = y.run(y.manager(), "setCallerCode", "callerCode { applied reason setBy { id } remindAt due }", map[string]any{"applied": true, "reason": "なりすまし"})
 	require.Equal(t, y.manager().actor.ID, a.text("setCallerCode", "callerCode", "setBy", "id"))
 	session = request(true)

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"time"
 
 	"genba/graph/model"
 	"genba/policy"
@@ -71,5 +70,4 @@ func (r *Resolver) revealed(s *cases.Session, err error) (*model.RevealNumberPay
 	return p, nil
 }
 
-// idleSeconds is how long a screen stays open by itself.
-const idleSeconds = int(identity.IdleLimit / time.Second)
+const secondsAMinute = 60

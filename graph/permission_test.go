@@ -567,6 +567,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.officers(v)
 				y.office(v)
 				y.exports(v)
+				y.settings()
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)
@@ -614,9 +615,7 @@ func (y *happy) console(v *visitor) {
 // callers is the way of two phones, from the tap to the end of sending.
 func (y *happy) callers(v *visitor) {
 	t := y.t
-	settings := identity.DefaultSettings
-	settings.CallerCode = true
-	require.NoError(t, y.people.SetSettings(y.ctx(), policy.SystemActor(), y.own.ID, settings))
+	y.callerCode(true)
 	session, secret := y.newSession(v)
 	a := y.run(nobody, "openLink", "nonce terms { agency { nameJa } proof { ja } codeRequired language terms { version language items } }", map[string]any{"secret": secret})
 	require.Equal(t, true, a.at("openLink", "terms", "codeRequired"))
@@ -657,7 +656,14 @@ func (y *happy) callers(v *visitor) {
 	require.Equal(t, true, y.run(phone, "stopSending", "done", nil).at("stopSending", "done"))
 	a = y.must(v, `query($id: ID!) { session(id: $id) { counts { photosNow snapshots positions } phones { stoppedAt } } }`, map[string]any{"id": session})
 	require.JSONEq(t, `{"photosNow":1,"snapshots":1,"positions":1}`, toJSON(a.at("session", "counts")))
-	require.NoError(t, y.people.SetSettings(y.ctx(), policy.SystemActor(), y.own.ID, identity.DefaultSettings))
+	y.callerCode(false)
+}
+
+// callerCode applies the access code to callers, or lifts it.
+func (y *happy) callerCode(apply bool) {
+	y.t.Helper()
+	_, err := y.people.SetCallerCode(y.ctx(), y.manager().actor, y.own.ID, apply, "試験", nil)
+	require.NoError(y.t, err)
 }
 
 // resume proves a phone's key anew, as after a reload.

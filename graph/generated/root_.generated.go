@@ -46,6 +46,7 @@ type ResolverRoot interface {
 	ReceptionGrant() ReceptionGrantResolver
 	Session() SessionResolver
 	Settings() SettingsResolver
+	SettingsVersion() SettingsVersionResolver
 	Share() ShareResolver
 	StaffLink() StaffLinkResolver
 	StaffMember() StaffMemberResolver
@@ -675,6 +676,7 @@ type ComplexityRoot struct {
 		TickFingerprintTask    func(childComplexity int, input model.TickFingerprintTaskInput) int
 		UnlockScreen           func(childComplexity int, input model.UnlockScreenInput) int
 		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
+		UpdateSettings         func(childComplexity int, input model.UpdateSettingsInput) int
 		UpdateStaffMember      func(childComplexity int, input model.UpdateStaffMemberInput) int
 		Watch                  func(childComplexity int, input model.WatchInput) int
 		WatchShare             func(childComplexity int, input model.WatchShareInput) int
@@ -842,6 +844,7 @@ type ComplexityRoot struct {
 		Session           func(childComplexity int, id string) int
 		Sessions          func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
 		Settings          func(childComplexity int) int
+		SettingsHistory   func(childComplexity int, first *int, after *string) int
 		SharableOfficers  func(childComplexity int, containing *string) int
 		SharedReport      func(childComplexity int, id string) int
 		SharesGiven       func(childComplexity int) int
@@ -977,20 +980,62 @@ type ComplexityRoot struct {
 		Session func(childComplexity int) int
 	}
 
+	SettingBound struct {
+		Max     func(childComplexity int) int
+		Min     func(childComplexity int) int
+		Setting func(childComplexity int) int
+	}
+
+	SettingChange struct {
+		New     func(childComplexity int) int
+		Old     func(childComplexity int) int
+		Setting func(childComplexity int) int
+	}
+
 	Settings struct {
 		Authenticators   func(childComplexity int) int
+		Bounds           func(childComplexity int) int
 		CallerCode       func(childComplexity int) int
 		ClockInDoubt     func(childComplexity int) int
+		DataMegabytes    func(childComplexity int) int
+		FileMegabytes    func(childComplexity int) int
+		IdleMinutes      func(childComplexity int) int
+		Languages        func(childComplexity int) int
 		LinkMinutes      func(childComplexity int) int
 		LinkUses         func(childComplexity int) int
+		PasswordLength   func(childComplexity int) int
+		Passwords        func(childComplexity int) int
+		SendsPerAgency   func(childComplexity int) int
+		SendsPerNumber   func(childComplexity int) int
+		SendsPerUser     func(childComplexity int) int
 		SessionFiles     func(childComplexity int) int
 		SessionMegabytes func(childComplexity int) int
 		StaffCodeHour    func(childComplexity int) int
 		Version          func(childComplexity int) int
+		Watermark        func(childComplexity int) int
 	}
 
 	SettingsPayload struct {
 		Settings func(childComplexity int) int
+	}
+
+	SettingsVersion struct {
+		ChangedAt func(childComplexity int) int
+		ChangedBy func(childComplexity int) int
+		Changes   func(childComplexity int) int
+		Reason    func(childComplexity int) int
+		Version   func(childComplexity int) int
+	}
+
+	SettingsVersionConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	SettingsVersionEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	Share struct {
@@ -4476,6 +4521,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateCase(childComplexity, args["input"].(model.UpdateCaseInput)), true
+	case "Mutation.updateSettings":
+		if e.ComplexityRoot.Mutation.UpdateSettings == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateSettings_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateSettings(childComplexity, args["input"].(model.UpdateSettingsInput)), true
 	case "Mutation.updateStaffMember":
 		if e.ComplexityRoot.Mutation.UpdateStaffMember == nil {
 			break
@@ -5234,6 +5290,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Settings(childComplexity), true
+	case "Query.settingsHistory":
+		if e.ComplexityRoot.Query.SettingsHistory == nil {
+			break
+		}
+
+		args, err := ec.field_Query_settingsHistory_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SettingsHistory(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.sharableOfficers":
 		if e.ComplexityRoot.Query.SharableOfficers == nil {
 			break
@@ -5894,12 +5961,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionPayload.Session(childComplexity), true
 
+	case "SettingBound.max":
+		if e.ComplexityRoot.SettingBound.Max == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingBound.Max(childComplexity), true
+	case "SettingBound.min":
+		if e.ComplexityRoot.SettingBound.Min == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingBound.Min(childComplexity), true
+	case "SettingBound.setting":
+		if e.ComplexityRoot.SettingBound.Setting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingBound.Setting(childComplexity), true
+
+	case "SettingChange.new":
+		if e.ComplexityRoot.SettingChange.New == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingChange.New(childComplexity), true
+	case "SettingChange.old":
+		if e.ComplexityRoot.SettingChange.Old == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingChange.Old(childComplexity), true
+	case "SettingChange.setting":
+		if e.ComplexityRoot.SettingChange.Setting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingChange.Setting(childComplexity), true
+
 	case "Settings.authenticators":
 		if e.ComplexityRoot.Settings.Authenticators == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Settings.Authenticators(childComplexity), true
+	case "Settings.bounds":
+		if e.ComplexityRoot.Settings.Bounds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.Bounds(childComplexity), true
 	case "Settings.callerCode":
 		if e.ComplexityRoot.Settings.CallerCode == nil {
 			break
@@ -5912,6 +6023,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.ClockInDoubt(childComplexity), true
+	case "Settings.dataMegabytes":
+		if e.ComplexityRoot.Settings.DataMegabytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.DataMegabytes(childComplexity), true
+	case "Settings.fileMegabytes":
+		if e.ComplexityRoot.Settings.FileMegabytes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.FileMegabytes(childComplexity), true
+	case "Settings.idleMinutes":
+		if e.ComplexityRoot.Settings.IdleMinutes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.IdleMinutes(childComplexity), true
+	case "Settings.languages":
+		if e.ComplexityRoot.Settings.Languages == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.Languages(childComplexity), true
 	case "Settings.linkMinutes":
 		if e.ComplexityRoot.Settings.LinkMinutes == nil {
 			break
@@ -5924,6 +6059,36 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.LinkUses(childComplexity), true
+	case "Settings.passwordLength":
+		if e.ComplexityRoot.Settings.PasswordLength == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.PasswordLength(childComplexity), true
+	case "Settings.passwords":
+		if e.ComplexityRoot.Settings.Passwords == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.Passwords(childComplexity), true
+	case "Settings.sendsPerAgency":
+		if e.ComplexityRoot.Settings.SendsPerAgency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.SendsPerAgency(childComplexity), true
+	case "Settings.sendsPerNumber":
+		if e.ComplexityRoot.Settings.SendsPerNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.SendsPerNumber(childComplexity), true
+	case "Settings.sendsPerUser":
+		if e.ComplexityRoot.Settings.SendsPerUser == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.SendsPerUser(childComplexity), true
 	case "Settings.sessionFiles":
 		if e.ComplexityRoot.Settings.SessionFiles == nil {
 			break
@@ -5948,6 +6113,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Settings.Version(childComplexity), true
+	case "Settings.watermark":
+		if e.ComplexityRoot.Settings.Watermark == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Settings.Watermark(childComplexity), true
 
 	case "SettingsPayload.settings":
 		if e.ComplexityRoot.SettingsPayload.Settings == nil {
@@ -5955,6 +6126,69 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SettingsPayload.Settings(childComplexity), true
+
+	case "SettingsVersion.changedAt":
+		if e.ComplexityRoot.SettingsVersion.ChangedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersion.ChangedAt(childComplexity), true
+	case "SettingsVersion.changedBy":
+		if e.ComplexityRoot.SettingsVersion.ChangedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersion.ChangedBy(childComplexity), true
+	case "SettingsVersion.changes":
+		if e.ComplexityRoot.SettingsVersion.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersion.Changes(childComplexity), true
+	case "SettingsVersion.reason":
+		if e.ComplexityRoot.SettingsVersion.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersion.Reason(childComplexity), true
+	case "SettingsVersion.version":
+		if e.ComplexityRoot.SettingsVersion.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersion.Version(childComplexity), true
+
+	case "SettingsVersionConnection.edges":
+		if e.ComplexityRoot.SettingsVersionConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersionConnection.Edges(childComplexity), true
+	case "SettingsVersionConnection.nodes":
+		if e.ComplexityRoot.SettingsVersionConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersionConnection.Nodes(childComplexity), true
+	case "SettingsVersionConnection.pageInfo":
+		if e.ComplexityRoot.SettingsVersionConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersionConnection.PageInfo(childComplexity), true
+
+	case "SettingsVersionEdge.cursor":
+		if e.ComplexityRoot.SettingsVersionEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersionEdge.Cursor(childComplexity), true
+	case "SettingsVersionEdge.node":
+		if e.ComplexityRoot.SettingsVersionEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SettingsVersionEdge.Node(childComplexity), true
 
 	case "Share.endedAt":
 		if e.ComplexityRoot.Share.EndedAt == nil {
@@ -7627,6 +7861,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TickFingerprintTaskInput", ec.unmarshalInputTickFingerprintTaskInput),
 			graphql.NewInputUnmarshaler("UnlockScreenInput", ec.unmarshalInputUnlockScreenInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
+			graphql.NewInputUnmarshaler("UpdateSettingsInput", ec.unmarshalInputUpdateSettingsInput),
 			graphql.NewInputUnmarshaler("UpdateStaffMemberInput", ec.unmarshalInputUpdateStaffMemberInput),
 			graphql.NewInputUnmarshaler("UsageReportFilter", ec.unmarshalInputUsageReportFilter),
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
@@ -8686,6 +8921,9 @@ enum JournalType {
   SHARE_RECEIVED
   SHARE_ENDED
   SHARE_VIEWED
+  DATA_CAP_REACHED
+  JOURNAL_VERIFIED
+  JOURNAL_EXPORTED
 }
 `, BuiltIn: false},
 	{Name: "../schema/link.graphqls", Input: `"Whether a link can still be used, and why not."
@@ -9961,6 +10199,115 @@ type SessionEvent @can(object: SESSION, action: READ) {
   entries: [JournalEntry!]!
   "The video report as it stands now."
   session: Session!
+}
+`, BuiltIn: false},
+	{Name: "../schema/settings.graphqls", Input: `"How a viewer's name and the time stand over live video and files. There is no way to leave them out."
+enum WatermarkStyle {
+  "In one corner."
+  CORNER
+  "All over the picture, as on what another agency gave."
+  ACROSS
+}
+
+extend type Settings {
+  "The languages that callers are spoken to in; the first stands where none was chosen."
+  languages: [String!]!
+  "How a viewer's name and the time stand over live video and files."
+  watermark: WatermarkStyle!
+  "What a caller may send in one video report, live video included, in megabytes: they pay for it (第4の2(2)エ)."
+  dataMegabytes: Int!
+  "The largest file, in megabytes."
+  fileMegabytes: Int!
+  "The messages with a link that one number of a case may get in ten minutes."
+  sendsPerNumber: Int!
+  "The messages with a link that one person may send in ten minutes."
+  sendsPerUser: Int!
+  "The messages with a link that the agency may send in ten minutes."
+  sendsPerAgency: Int!
+  "How long a screen stays open though nobody does anything, in minutes; never closed while a video report is watched."
+  idleMinutes: Int!
+  "Whether a manager may allow passwords at all (第8の1)."
+  passwords: Boolean!
+  "How short a new password may be."
+  passwordLength: Int!
+  "What the settings that are numbers may be."
+  bounds: [SettingBound!]!
+}
+
+"What a setting that is a number may be."
+type SettingBound @can(object: SETTINGS, action: READ) {
+  "The setting's name, as on Settings."
+  setting: String!
+  min: Int!
+  max: Int!
+}
+
+"One version of the settings, and how it came to be."
+type SettingsVersion @can(object: SETTINGS, action: READ) {
+  version: Int64!
+  changedAt: Time!
+  "Who changed them; null: the installation."
+  changedBy: User
+  reason: String @can(object: SETTINGS, action: READ)
+  "What differs from the version before."
+  changes: [SettingChange!]!
+}
+
+"One setting that was changed."
+type SettingChange @can(object: SETTINGS, action: READ) {
+  "The setting's name, as on Settings."
+  setting: String!
+  "As JSON."
+  old: String!
+  "As JSON."
+  new: String!
+}
+
+"A page of versions."
+type SettingsVersionConnection @can(object: SETTINGS, action: READ) {
+  edges: [SettingsVersionEdge!]!
+  nodes: [SettingsVersion!]!
+  pageInfo: PageInfo!
+}
+
+"One version and its place in the list."
+type SettingsVersionEdge @can(object: SETTINGS, action: READ) {
+  cursor: String!
+  node: SettingsVersion!
+}
+
+extend type Query {
+  "The versions of the own agency's settings, newest first: who changed what, when and why."
+  settingsHistory(first: Int = 50, after: String): SettingsVersionConnection! @can(object: SETTINGS, action: READ)
+}
+
+extend type Mutation {
+  "Changes the own agency's settings. What exists already stays as it is, and no setting touches a due time. The access code of callers is not among them: setCallerCode. SETTING_REFUSED, SETTINGS_OUTDATED, REASON_MISSING, PASSKEY_FIRST."
+  updateSettings(input: UpdateSettingsInput!): SettingsPayload! @can(object: SETTINGS, action: UPDATE)
+}
+
+"What is changed, and why. What is left out stays as it is."
+input UpdateSettingsInput {
+  "The version that was looked at."
+  version: Int64!
+  reason: String!
+  linkUses: Int
+  linkMinutes: Int
+  languages: [String!]
+  staffCodeHour: Int
+  watermark: WatermarkStyle
+  dataMegabytes: Int
+  sessionMegabytes: Int
+  sessionFiles: Int
+  fileMegabytes: Int
+  sendsPerNumber: Int
+  sendsPerUser: Int
+  sendsPerAgency: Int
+  idleMinutes: Int
+  passwords: Boolean
+  passwordLength: Int
+  "The models (AAGUID) of authenticators that new passkeys may be on; none means any whose passkeys stay on it."
+  authenticators: [String!]
 }
 `, BuiltIn: false},
 	{Name: "../schema/share.graphqls", Input: `"Why another agency shall see a video report (第6の3(1))."
@@ -12735,6 +13082,30 @@ func (ec *executionContext) childFields_SessionPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SettingBound(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "setting":
+		return ec.fieldContext_SettingBound_setting(ctx, field)
+	case "min":
+		return ec.fieldContext_SettingBound_min(ctx, field)
+	case "max":
+		return ec.fieldContext_SettingBound_max(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingBound", field.Name)
+}
+
+func (ec *executionContext) childFields_SettingChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "setting":
+		return ec.fieldContext_SettingChange_setting(ctx, field)
+	case "old":
+		return ec.fieldContext_SettingChange_old(ctx, field)
+	case "new":
+		return ec.fieldContext_SettingChange_new(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingChange", field.Name)
+}
+
 func (ec *executionContext) childFields_Settings(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "version":
@@ -12753,6 +13124,28 @@ func (ec *executionContext) childFields_Settings(ctx context.Context, field grap
 		return ec.fieldContext_Settings_clockInDoubt(ctx, field)
 	case "authenticators":
 		return ec.fieldContext_Settings_authenticators(ctx, field)
+	case "languages":
+		return ec.fieldContext_Settings_languages(ctx, field)
+	case "watermark":
+		return ec.fieldContext_Settings_watermark(ctx, field)
+	case "dataMegabytes":
+		return ec.fieldContext_Settings_dataMegabytes(ctx, field)
+	case "fileMegabytes":
+		return ec.fieldContext_Settings_fileMegabytes(ctx, field)
+	case "sendsPerNumber":
+		return ec.fieldContext_Settings_sendsPerNumber(ctx, field)
+	case "sendsPerUser":
+		return ec.fieldContext_Settings_sendsPerUser(ctx, field)
+	case "sendsPerAgency":
+		return ec.fieldContext_Settings_sendsPerAgency(ctx, field)
+	case "idleMinutes":
+		return ec.fieldContext_Settings_idleMinutes(ctx, field)
+	case "passwords":
+		return ec.fieldContext_Settings_passwords(ctx, field)
+	case "passwordLength":
+		return ec.fieldContext_Settings_passwordLength(ctx, field)
+	case "bounds":
+		return ec.fieldContext_Settings_bounds(ctx, field)
 	case "staffCodeHour":
 		return ec.fieldContext_Settings_staffCodeHour(ctx, field)
 	}
@@ -12765,6 +13158,44 @@ func (ec *executionContext) childFields_SettingsPayload(ctx context.Context, fie
 		return ec.fieldContext_SettingsPayload_settings(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SettingsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SettingsVersion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_SettingsVersion_version(ctx, field)
+	case "changedAt":
+		return ec.fieldContext_SettingsVersion_changedAt(ctx, field)
+	case "changedBy":
+		return ec.fieldContext_SettingsVersion_changedBy(ctx, field)
+	case "reason":
+		return ec.fieldContext_SettingsVersion_reason(ctx, field)
+	case "changes":
+		return ec.fieldContext_SettingsVersion_changes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingsVersion", field.Name)
+}
+
+func (ec *executionContext) childFields_SettingsVersionConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_SettingsVersionConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_SettingsVersionConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_SettingsVersionConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingsVersionConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_SettingsVersionEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SettingsVersionEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_SettingsVersionEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SettingsVersionEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Share(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -1105,6 +1105,19 @@ type SettingsPayload struct {
 	Settings *identity.Settings `json:"settings"`
 }
 
+// A page of versions.
+type SettingsVersionConnection struct {
+	Edges    []*SettingsVersionEdge      `json:"edges"`
+	Nodes    []*identity.SettingsVersion `json:"nodes"`
+	PageInfo *PageInfo                   `json:"pageInfo"`
+}
+
+// One version and its place in the list.
+type SettingsVersionEdge struct {
+	Cursor string                    `json:"cursor"`
+	Node   *identity.SettingsVersion `json:"node"`
+}
+
 // The share as it stands now.
 type SharePayload struct {
 	Share *cases.Share `json:"share"`
@@ -1406,6 +1419,30 @@ type UpdateCaseInput struct {
 	Municipality *string      `json:"municipality,omitempty"`
 	Place        *string      `json:"place,omitempty"`
 	Notes        *string      `json:"notes,omitempty"`
+}
+
+// What is changed, and why. What is left out stays as it is.
+type UpdateSettingsInput struct {
+	// The version that was looked at.
+	Version          int64               `json:"version"`
+	Reason           string              `json:"reason"`
+	LinkUses         *int                `json:"linkUses,omitempty"`
+	LinkMinutes      *int                `json:"linkMinutes,omitempty"`
+	Languages        []string            `json:"languages,omitempty"`
+	StaffCodeHour    *int                `json:"staffCodeHour,omitempty"`
+	Watermark        *identity.Watermark `json:"watermark,omitempty"`
+	DataMegabytes    *int                `json:"dataMegabytes,omitempty"`
+	SessionMegabytes *int                `json:"sessionMegabytes,omitempty"`
+	SessionFiles     *int                `json:"sessionFiles,omitempty"`
+	FileMegabytes    *int                `json:"fileMegabytes,omitempty"`
+	SendsPerNumber   *int                `json:"sendsPerNumber,omitempty"`
+	SendsPerUser     *int                `json:"sendsPerUser,omitempty"`
+	SendsPerAgency   *int                `json:"sendsPerAgency,omitempty"`
+	IdleMinutes      *int                `json:"idleMinutes,omitempty"`
+	Passwords        *bool               `json:"passwords,omitempty"`
+	PasswordLength   *int                `json:"passwordLength,omitempty"`
+	// The models (AAGUID) of authenticators that new passkeys may be on; none means any whose passkeys stay on it.
+	Authenticators []string `json:"authenticators,omitempty"`
 }
 
 // The officer as they are now.

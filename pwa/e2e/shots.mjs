@@ -24,15 +24,15 @@ export function chosen(name) {
   return !forDocs || inDocs.has(name);
 }
 
-/** Saves what the page shows as NAME.png, once fonts and pictures are there. Answers the file's path. */
-export async function shot(page, name) {
+/** Saves what the page shows as NAME.png, once fonts and pictures are there; full: all of it. Answers the file's path. */
+export async function shot(page, name, { full = false } = {}) {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.png`);
   await page.evaluate(async () => {
     await document.fonts.ready;
     await Promise.all(Array.from(document.images, (image) => image.decode().catch(() => undefined)));
   });
-  await page.screenshot({ path, animations: 'disabled', caret: 'hide', scale: 'css' });
+  await page.screenshot({ path, fullPage: full, animations: 'disabled', caret: 'hide', scale: 'css' });
   return path;
 }
 

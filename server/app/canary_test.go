@@ -60,9 +60,8 @@ func TestNothingPersonalIsSaid(t *testing.T) {
 		h := openWith(t, c, &clock{}, gateway)
 		dispatcher := h.signIn(policy.Dispatcher)
 		agency := ask[struct{ Me struct{ Agency node } }](dispatcher, `{me{agency{id}}}`, nil).Me.Agency.ID
-		settings := identity.DefaultSettings
-		settings.CallerCode = true
-		require.NoError(t, h.People.SetSettings(t.Context(), policy.SystemActor(), agency, settings))
+		_, err := h.People.SetCallerCode(t.Context(), policy.SystemActor(), agency, true, "試験", nil)
+		require.NoError(t, err)
 		stranger := h.visitor("console")
 		require.Equal(t, "SIGN_IN_FAILED", stranger.refused(signIn, vars{"in": vars{"userName": "dispatcher", "password": canaryTyped}}))
 

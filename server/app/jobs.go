@@ -29,6 +29,7 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("sweep", sweepEvery, a.purge),
 		a.every("anchor clock", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.Anchor(ctx); return err }),
 		a.every("ask viewers again", askAgain, a.streams.recheck),
+		a.every("end live video at the data cap", askAgain, a.streams.capData),
 		a.every("hear other processes", askAgain, a.Journal.RingForeign),
 		a.every("end receptions", askAgain, a.People.EndReceptions),
 		a.every("close viewings", tendEvery, a.Evidence.CloseExpired),

@@ -49,8 +49,10 @@ func (s *streams) authorize(ctx context.Context, token string, verb live.Verb, s
 		return live.Peer{}, problem.New(problem.BearerInvalid)
 	}
 	if verb == live.Publish {
-		_, err := s.a.Cases.Welcome(ctx, b.Actor)
-		return live.Peer{ID: b.Actor.ID, Until: b.Until}, err
+		if _, err := s.a.Cases.Welcome(ctx, b.Actor); err != nil {
+			return live.Peer{}, err
+		}
+		return live.Peer{ID: b.Actor.ID, Until: b.Until}, s.a.Evidence.WithinData(ctx, b.Actor)
 	}
 	actor, err := s.looking(ctx, b.Actor.Login, policy.Watch)
 	if err != nil {
@@ -168,6 +170,17 @@ func (s *streams) recheck(ctx context.Context) error {
 		failed = errors.Join(failed, err)
 	}
 	return errors.Join(failed, s.recheckDownloads(ctx))
+}
+
+// capData ends live video that has cost its caller what the agency lets a video
+// report cost (第4の2(2)エ).
+func (s *streams) capData(ctx context.Context) error {
+	full, err := s.a.Evidence.OverData(ctx)
+	for _, l := range full {
+		err = errors.Join(err, s.a.Cases.NoteDataCap(ctx, l.Session, l.Phone))
+		s.a.Live.CutPeer(l.Phone)
+	}
+	return err
 }
 
 // recheckDownloads asks the same of whoever is being served a file.

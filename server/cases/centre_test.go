@@ -80,8 +80,13 @@ func newCentre(t *testing.T, db *database.DB) *centre {
 func (c *centre) settings(t require.TestingT, change func(*identity.Settings)) {
 	a, err := c.people.Agency(ctx, c.agency)
 	require.NoError(t, err)
+	code := a.Settings.CallerCode
 	change(&a.Settings)
 	require.NoError(t, c.people.SetSettings(ctx, policy.SystemActor(), c.agency, a.Settings))
+	if a.Settings.CallerCode != code { // no other way changes it
+		_, err := c.people.SetCallerCode(ctx, policy.SystemActor(), c.agency, !code, "試験", nil)
+		require.NoError(t, err)
+	}
 }
 
 var allChecks = cases.Checks{Safe: true, CameraPhone: true, NumberNotified: true, Explained: true, SupervisorTold: true}

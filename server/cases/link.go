@@ -364,7 +364,7 @@ func (c *Cases) terms(ctx context.Context, l *Link) (*LinkTerms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LinkTerms{Agency: a, Proof: l.ProofWords(), Asked: s.Asked, Language: s.Language, CodeRequired: l.CodeSealed != nil, Terms: currentTerms}, nil
+	return &LinkTerms{Agency: a, Proof: l.ProofWords(), Asked: s.Asked, Language: s.Language, CodeRequired: l.CodeSealed != nil, Terms: termsIn(a.Settings.Languages, s.Language)}, nil
 }
 
 // Nonce is a challenge that a bound phone signs to resume; each is good once.

@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -289,10 +290,7 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 		ID: identity.NewID(), AgencyID: actor.Agency, CaseID: in.CaseID, Kind: CallerSession, Asked: in.Asked, State: Requested,
 		DispatcherID: actor.ID, Need: strings.TrimSpace(in.Need), Checks: in.Checks, LateReason: strings.TrimSpace(in.LateReason), Language: in.Language,
 	}
-	if s.Language == "" {
-		s.Language = "ja"
-	}
-	if s.Language != "ja" && s.Language != "en" || tooLong(s.Need, maxNeed) || tooLong(s.LateReason, maxReason) {
+	if s.Language != "" && !slices.Contains(identity.Languages, s.Language) || tooLong(s.Need, maxNeed) || tooLong(s.LateReason, maxReason) {
 		return nil, false, problem.New(problem.BadInput)
 	}
 	if s.Need == "" {
@@ -308,6 +306,9 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 		}
 		if k.ErasedAt != nil {
 			return problem.New(problem.CaseClosed)
+		}
+		if s.Language, err = c.offered(tx.Context(), s.AgencyID, s.Language); err != nil {
+			return err
 		}
 		s.RequestedAt, s.ChangedAt = tx.Now, tx.Now
 		s.file(actor, tx.Now)
@@ -599,6 +600,20 @@ func (c *Cases) SetLive(ctx context.Context, id string, live bool, what journal.
 		case s.Live && s.Stall == Network:
 			s.moveOn()
 		}
+		return c.save(tx, s)
+	})
+}
+
+// NoteDataCap notes, once, that a phone's live video has cost its caller what the
+// agency lets a video report cost (第4の2(2)エ).
+func (c *Cases) NoteDataCap(ctx context.Context, id, phone string) error {
+	return c.db.InTx(ctx, func(tx *database.Tx) error {
+		s, err := lockSession(tx, id)
+		if err != nil || !s.Live {
+			return err
+		}
+		s.Live = false
+		c.journal.Append(tx, s.entry(phoneActor(s, phone), journal.DataCapReached, nil))
 		return c.save(tx, s)
 	})
 }

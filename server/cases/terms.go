@@ -1,5 +1,12 @@
 package cases
 
+import (
+	"context"
+	"slices"
+
+	"genba/server/problem"
+)
+
 // Terms are the four items of 第4の2(2) in one language, as versioned text. A
 // consent names version and language, so the exact words can be shown later:
 // a change of words is a new version, and the old ones stay here.
@@ -43,4 +50,33 @@ func knownTerms(version, language string) bool {
 		}
 	}
 	return false
+}
+
+// termsIn are the current terms in the languages that the agency offers, and in
+// the one that this video report was asked for in, which stands first.
+func termsIn(languages []string, asked string) []Terms {
+	var in []Terms
+	for _, language := range append([]string{asked}, languages...) {
+		known := slices.IndexFunc(currentTerms, func(t Terms) bool { return t.Language == language })
+		if known >= 0 && !slices.ContainsFunc(in, func(t Terms) bool { return t.Language == language }) {
+			in = append(in, currentTerms[known])
+		}
+	}
+	return in
+}
+
+// offered is the language of a new video report: the one that was chosen, or
+// the agency's first. LANGUAGE_NOT_OFFERED.
+func (c *Cases) offered(ctx context.Context, agency, language string) (string, error) {
+	a, err := c.identity.Agency(ctx, agency)
+	if err != nil {
+		return "", err
+	}
+	if language == "" {
+		return a.Settings.Languages[0], nil
+	}
+	if !a.Settings.Offers(language) {
+		return "", problem.New(problem.LanguageNotOffered)
+	}
+	return language, nil
 }

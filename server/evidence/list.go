@@ -132,7 +132,11 @@ func (e *Evidence) Own(ctx context.Context, actor policy.Actor) ([]*MediaFile, e
 // allows: what came, and what is announced of files still coming.
 func (e *Evidence) Received(ctx context.Context, session string) (int64, error) {
 	_, bytes, err := sent(e.DB.Read(ctx), session)
-	return bytes, err
+	if err != nil {
+		return 0, err
+	}
+	live, err := e.streamed(ctx, session)
+	return bytes + live, err
 }
 
 // Arriving counts the uploads that are on their way, by session.

@@ -229,9 +229,17 @@ func (e *Evidence) quota(tx *database.Tx, m *MediaFile) error {
 	if err != nil {
 		return err
 	}
+	if m.DeclaredSize > int64(a.Settings.FileMegabytes)*megabyte && m.Kind != KindSnapshot {
+		return problem.New(problem.TooLarge)
+	}
 	files, bytes, err := sent(tx.DB, m.SessionID)
 	if err != nil {
 		return err
+	}
+	if m.UploaderKind == policy.Caller {
+		if err := e.withinData(tx.Context(), m.AgencyID, m.SessionID, m.DeclaredSize); err != nil {
+			return err
+		}
 	}
 	if files >= int64(a.Settings.SessionFiles) || bytes+m.DeclaredSize > int64(a.Settings.SessionMegabytes)*megabyte {
 		return problem.New(problem.QuotaFull)

@@ -81,22 +81,15 @@ func (i *Identity) SetCallerCode(ctx context.Context, actor policy.Actor, agency
 			}
 			c.RemindAt = &at
 		}
-		var a Agency
-		if err := tx.Lock().Take(&a, "id = ?", agency).Error; err != nil {
-			return notFound(err)
-		}
-		old := a.Settings
-		a.Settings.CallerCode, a.Version = apply, a.Version+1
-		if err := tx.Model(&a).Select("settings", "version").Updates(&a).Error; err != nil {
-			return fmt.Errorf("set caller code: %w", err)
+		if _, err := i.changeSettings(tx, actor, agency, nil, reason, map[string]any{"remindAt": c.RemindAt}, func(s *Settings) error {
+			s.CallerCode = apply
+			return nil
+		}); err != nil {
+			return err
 		}
 		if err := tx.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "agency_id"}}, UpdateAll: true}).Create(c).Error; err != nil {
 			return fmt.Errorf("set caller code: %w", err)
 		}
-		i.journal.Append(tx, journal.Entry{
-			Agency: agency, Actor: actor, Type: journal.SettingsChanged, Subject: journal.Subject{Kind: policy.Settings, ID: agency},
-			Payload: map[string]any{"old": old, "new": a.Settings, "reason": reason, "remindAt": c.RemindAt},
-		})
 		return nil
 	})
 	if err != nil {

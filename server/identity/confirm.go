@@ -120,7 +120,11 @@ func (i *Identity) confirmed(ctx context.Context, actor policy.Actor, action Act
 	if err != nil {
 		return "", nil, err
 	}
-	if len(keys) > 0 || !u.mayUsePassword() {
+	allowed, err := i.mayUsePassword(ctx, u)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(keys) > 0 || !allowed {
 		return "", nil, problem.New(problem.PasswordNotAllowed)
 	}
 	match, err := i.guess(ctx, u.ID, in.Password, u.PasswordHash)

@@ -223,10 +223,14 @@ func (i *Identity) FinishEnrolment(ctx context.Context, in NewKey) (token string
 
 // newHash is what is stored of a password that a person chose.
 func (i *Identity) newHash(ctx context.Context, u *User, password string) (string, error) {
+	a, err := i.Agency(ctx, u.AgencyID)
+	if err != nil {
+		return "", err
+	}
 	switch {
-	case u.PasswordReason == "":
+	case u.PasswordReason == "" || !a.Settings.Passwords:
 		return "", problem.New(problem.PasswordNotAllowed)
-	case utf8.RuneCountInString(password) < minPassword:
+	case utf8.RuneCountInString(password) < a.Settings.PasswordLength:
 		return "", problem.New(problem.PasswordTooShort)
 	case len(password) > maxPassword:
 		return "", problem.New(problem.BadInput)

@@ -37,31 +37,6 @@ type Agency struct {
 	CreatedAt time.Time
 }
 
-// Settings are an agency's own choices. None of them touches a due time.
-type Settings struct {
-	Version          int64 `json:"-"`
-	LinkUses         int   `json:"linkUses"`
-	LinkMinutes      int   `json:"linkMinutes"`
-	CallerCode       bool  `json:"callerCode"`
-	SessionMegabytes int   `json:"sessionMegabytes"`
-	SessionFiles     int   `json:"sessionFiles"`
-	StaffCodeHour    int   `json:"staffCodeHour"` // in Japan, when the officers' code changes (第4の4(1)ウ)
-	// Authenticators are the models (AAGUID) that new passkeys may be on; none
-	// means any whose passkeys stay on it.
-	Authenticators []string `json:"authenticators,omitempty"`
-}
-
-// The most that settings may allow.
-const (
-	MaxLinkUses         = 10
-	MaxLinkMinutes      = 60
-	MaxSessionMegabytes = 5000
-	MaxSessionFiles     = 200
-)
-
-// DefaultSettings are those of a new agency.
-var DefaultSettings = Settings{LinkUses: 2, LinkMinutes: 10, SessionMegabytes: MaxSessionMegabytes, SessionFiles: MaxSessionFiles}
-
 // UserStatus says whether a user may sign in.
 type UserStatus string
 
@@ -89,11 +64,8 @@ type User struct {
 	StatusSince  *time.Time
 }
 
-// mayUsePassword tells whether a password was allowed and set (第8の1).
-func (u *User) mayUsePassword() bool { return u.PasswordHash != "" && u.PasswordReason != "" }
-
-// HasPassword tells whether a password was allowed and set.
-func (u *User) HasPassword() bool { return u.mayUsePassword() }
+// HasPassword tells whether a password was allowed and set (第8の1).
+func (u *User) HasPassword() bool { return u.PasswordHash != "" && u.PasswordReason != "" }
 
 // Method is how somebody showed who they are.
 type Method string
@@ -204,6 +176,9 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 		if err := tx.Create(a).Error; err != nil {
 			return err
 		}
+		if err := i.keepVersion(tx, a, policy.SystemActor(), ""); err != nil {
+			return err
+		}
 		i.journal.Append(tx, journal.Entry{
 			Agency: a.ID, Actor: policy.SystemActor(), Type: journal.AgencyCreated,
 			Subject: journal.Subject{Kind: policy.Agency, ID: a.ID}, Payload: map[string]any{"code": a.Code},
@@ -217,30 +192,6 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 		return nil, fmt.Errorf("create agency: %w", err)
 	}
 	return a, nil
-}
-
-// SetSettings replaces an agency's settings; the journal keeps old and new.
-func (i *Identity) SetSettings(ctx context.Context, actor policy.Actor, agency string, s Settings) error {
-	if s.LinkUses < 1 || s.LinkUses > MaxLinkUses || s.LinkMinutes < 1 || s.LinkMinutes > MaxLinkMinutes ||
-		s.SessionMegabytes < 1 || s.SessionMegabytes > MaxSessionMegabytes || s.SessionFiles < 1 || s.SessionFiles > MaxSessionFiles || s.StaffCodeHour < 0 || s.StaffCodeHour > 23 {
-		return problem.New(problem.BadInput)
-	}
-	return i.db.InTx(ctx, func(tx *database.Tx) error {
-		var a Agency
-		if err := tx.Lock().Take(&a, "id = ?", agency).Error; err != nil {
-			return notFound(err)
-		}
-		old := a.Settings
-		a.Settings, a.Version = s, a.Version+1
-		if err := tx.Model(&a).Select("settings", "version").Updates(&a).Error; err != nil {
-			return fmt.Errorf("set settings: %w", err)
-		}
-		i.journal.Append(tx, journal.Entry{
-			Agency: agency, Actor: actor, Type: journal.SettingsChanged,
-			Subject: journal.Subject{Kind: policy.Settings, ID: agency}, Payload: map[string]any{"old": old, "new": s},
-		})
-		return nil
-	})
 }
 
 // Agency reads one agency. NOT_FOUND.
@@ -338,15 +289,20 @@ func (i *Identity) SignIn(ctx context.Context, agencyCode, userName, password st
 	if u != nil {
 		account = u.ID // however the agency was named
 	}
-	hash := i.decoy // an unknown user costs the same
-	if u != nil && u.mayUsePassword() {
+	hash, allowed := i.decoy, false // an unknown user costs the same
+	if u != nil {
+		if allowed, err = i.mayUsePassword(ctx, u); err != nil {
+			return "", actor, err
+		}
+	}
+	if allowed {
 		hash = u.PasswordHash
 	}
 	match, err := i.guess(ctx, account, password, hash)
 	if err != nil {
 		return "", actor, err
 	}
-	if !match || u == nil || !u.mayUsePassword() {
+	if !match || !allowed {
 		if u != nil {
 			if err := i.refuseSignIn(ctx, u, ByPassword); err != nil {
 				return "", actor, err
@@ -532,11 +488,12 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 		State                     TerminalState
 		Shared                    bool
 		Receptions                int64
+		Settings                  Settings `gorm:"serializer:json"`
 	}
 	now := i.db.Now()
-	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").Joins("JOIN terminals ON terminals.id = logins.terminal_id").
+	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").Joins("JOIN terminals ON terminals.id = logins.terminal_id").Joins("JOIN agencies ON agencies.id = users.agency_id").
 		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.created_at, logins.seen_at, logins.active_at, logins.locked_at, logins.ended_at, "+
-			"terminals.id AS terminal_id, terminals.agency_id AS terminal_home, terminals.kind AS desk, terminals.state, terminals.shared, "+
+			"terminals.id AS terminal_id, terminals.agency_id AS terminal_home, terminals.kind AS desk, terminals.state, terminals.shared, agencies.settings, "+
 			"(SELECT count(*) FROM receptions WHERE receptions.user_id = users.id AND receptions.ended_at IS NULL AND receptions.until_at > ?) AS receptions", now).
 		Where(where, arg).Where("logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
 		Limit(1).Scan(&found).Error
@@ -569,7 +526,7 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 	locked := f.LockedAt != nil
 	if !locked && i.awake.watching(f.LoginID) {
 		err = i.StayAwake(ctx, f.LoginID)
-	} else if locked = locked || now.Sub(active) >= IdleLimit; locked {
+	} else if locked = locked || now.Sub(active) >= f.Settings.idleLimit(); locked {
 		actor.Role, actor.Grant = policy.LockedRole, ""
 	}
 	return actor, err

@@ -165,7 +165,7 @@ func TestSettings(t *testing.T) {
 		require.Equal(t, 1, back.Settings.LinkUses)
 		require.EqualValues(t, 2, back.Settings.Version)
 		s.LinkMinutes = 0
-		require.True(t, problem.Is(i.SetSettings(ctx, policy.SystemActor(), a.ID, s), problem.BadInput))
+		require.True(t, problem.Is(i.SetSettings(ctx, policy.SystemActor(), a.ID, s), problem.SettingRefused))
 	})
 }
 

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// IdleLimit is how long a screen stays open though nobody does anything. It
-	// never closes while a session is watched.
-	IdleLimit = 15 * time.Minute
+	// IdleLimit is the longest that a screen stays open though nobody does
+	// anything; an agency may set less. It never closes while a session is watched.
+	IdleLimit = MaxIdleMinutes * time.Minute
 	// awakeEvery is how often it is written down that somebody is there.
 	awakeEvery = 30 * time.Second
 	maxAwake   = 10_000
@@ -50,7 +50,7 @@ func (a *awake) due(login string, now time.Time) bool {
 }
 
 // Watch says that the login watches a session that goes on: its screen stays
-// open until the returned function is called, and from then on for IdleLimit.
+// open until the returned function is called, and from then on for the agency's limit.
 func (i *Identity) Watch(login string) (end func()) {
 	i.awake.mu.Lock()
 	defer i.awake.mu.Unlock()
@@ -112,7 +112,11 @@ func (i *Identity) BeginUnlock(ctx context.Context, actor policy.Actor) (*ToConf
 	if err != nil {
 		return nil, err
 	}
-	how := &ToConfirm{Password: u.mayUsePassword() || l.Method == BySealed}
+	allowed, err := i.mayUsePassword(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	how := &ToConfirm{Password: allowed || l.Method == BySealed}
 	if len(keys) > 0 {
 		how.Asked, err = i.ask(challenge{Purpose: forUnlocking, User: u.ID, Subject: l.ID}, keys)
 	}
@@ -186,7 +190,9 @@ func (i *Identity) unlocked(ctx context.Context, actor policy.Actor, in Confirma
 		if by, hash, password = BySealed, "", readCode(in.Password); len(opened) > 0 {
 			hash = opened[0].Hash
 		}
-	} else if !u.mayUsePassword() {
+	} else if allowed, err := i.mayUsePassword(ctx, u); err != nil {
+		return "", nil, err
+	} else if !allowed {
 		hash = ""
 	}
 	if hash == "" {

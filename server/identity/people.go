@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"genba/policy"
@@ -116,6 +114,11 @@ func (i *Identity) RegisterPerson(ctx context.Context, actor policy.Actor, in Ne
 		PasswordReason: in.PasswordReason, CreatedAt: i.db.Now(),
 	}
 	err = i.db.InTx(ctx, func(tx *database.Tx) (err error) {
+		if u.PasswordReason != "" {
+			if err := i.passwordsOff(tx.Context(), u.AgencyID); err != nil {
+				return err
+			}
+		}
 		if err := tx.Create(u).Error; err != nil {
 			return err
 		}
@@ -201,6 +204,11 @@ func (i *Identity) SetPassword(ctx context.Context, actor policy.Actor, id, reas
 		u = found
 		if u.PasswordReason == reason {
 			return nil
+		}
+		if reason != "" {
+			if err := i.passwordsOff(tx.Context(), u.AgencyID); err != nil {
+				return err
+			}
 		}
 		t, said := journal.PasswordAllowed, map[string]any{"reason": reason}
 		if u.PasswordReason = reason; reason == "" {
@@ -489,28 +497,4 @@ func (i *Identity) UnusedCredentials(ctx context.Context, agency string) ([]*Unu
 		unused = append(unused, n)
 	}
 	return unused, nil
-}
-
-// SetAuthenticators replaces the agency's list of models that new passkeys may
-// be on; an empty list allows any whose passkeys stay on it. BAD_INPUT.
-func (i *Identity) SetAuthenticators(ctx context.Context, actor policy.Actor, models []string) (*Agency, error) {
-	a, err := i.Agency(ctx, actor.Agency)
-	if err != nil {
-		return nil, err
-	}
-	s := a.Settings
-	s.Authenticators = nil
-	for _, m := range models {
-		id, err := uuid.Parse(strings.TrimSpace(m))
-		if err != nil || len(models) > maxAllowed {
-			return nil, problem.New(problem.BadInput)
-		}
-		if !slices.Contains(s.Authenticators, id.String()) {
-			s.Authenticators = append(s.Authenticators, id.String())
-		}
-	}
-	if err := i.SetSettings(ctx, actor, actor.Agency, s); err != nil {
-		return nil, err
-	}
-	return i.Agency(ctx, actor.Agency)
 }

@@ -188,6 +188,11 @@ const (
 	DeputyEnded        Type = "DEPUTY_ENDED"
 	CheckpointUnsent   Type = "CHECKPOINT_UNSENT"
 	CheckpointSent     Type = "CHECKPOINT_SENT"
+
+	// settings, audit and agencies
+	DataCapReached  Type = "DATA_CAP_REACHED"
+	JournalVerified Type = "JOURNAL_VERIFIED"
+	JournalExported Type = "JOURNAL_EXPORTED"
 )
 
 // Types lists every type, as the schema's enum does.
@@ -215,4 +220,5 @@ var Types = []Type{
 	ExportFailed, ExportMismatched, ExportWritten, ExportReceipted, ExportMediumClosed, ExportFileLost, ExportExpired,
 	DeputyAppointed, DeputyEnded, CheckpointUnsent, CheckpointSent,
 	SessionHandedOver, SessionTakenOver, Whispered, WhisperRead, DutyNoted, ShareGiven, ShareReceived, ShareEnded, ShareViewed,
+	DataCapReached, JournalVerified, JournalExported,
 }

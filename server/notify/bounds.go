@@ -51,13 +51,17 @@ func (n *Notify) AllowSends(ctx context.Context, actor policy.Actor, sessionID, 
 		if s.State.Over() {
 			return problem.New(problem.SessionEnded)
 		}
+		agency, err := n.people.Agency(tx.Context(), s.AgencyID)
+		if err != nil {
+			return err
+		}
 		a := &Allowance{ID: identity.NewID(), AgencyID: s.AgencyID, SessionID: s.ID, AllowedBy: actor.ID, Reason: reason, At: tx.Now}
 		if err := tx.Create(a).Error; err != nil {
 			return err
 		}
 		n.journal.Append(tx, journal.Entry{
 			Agency: s.AgencyID, Actor: actor, Type: journal.SendsAllowed, Subject: journal.Subject{Kind: policy.Session, ID: s.ID},
-			CaseID: s.CaseID, SessionID: s.ID, Payload: map[string]any{"reason": reason, "more": maxPerNumber},
+			CaseID: s.CaseID, SessionID: s.ID, Payload: map[string]any{"reason": reason, "more": agency.Settings.SendsPerNumber},
 		})
 		return nil
 	})
@@ -88,7 +92,12 @@ func (n *Notify) withinBounds(tx *database.Tx, actor policy.Actor, s *cases.Sess
 	if err := recent().Count(&byAgency).Error; err != nil {
 		return err
 	}
-	if toNumber >= maxPerNumber*(1+allowed) || byUser >= maxPerUser || byAgency >= maxPerAgency {
+	a, err := n.people.Agency(tx.Context(), s.AgencyID)
+	if err != nil {
+		return err
+	}
+	may := a.Settings
+	if toNumber >= int64(may.SendsPerNumber)*(1+allowed) || byUser >= int64(may.SendsPerUser) || byAgency >= int64(may.SendsPerAgency) {
 		return problem.New(problem.TooManySends)
 	}
 	return nil

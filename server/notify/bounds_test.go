@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"genba/policy"
 	"genba/server/cases"
+	"genba/server/identity"
 	"genba/server/journal"
 	"genba/server/notify"
 	"genba/server/problem"
@@ -132,5 +134,32 @@ func TestByEmailAfterSMSDidNotArrive(t *testing.T) {
 			require.NoError(t, change(s, cases.Destination{Number: "08011112222"}))
 			o.clock.Advance(time.Second)
 		})
+	})
+}
+
+// T12: an agency may set less than the three to a number, thirty a person and
+// three hundred in all.
+func TestBoundsOfSendingAreSettings(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		set := func(number, user, agency int) {
+			t.Helper()
+			s := identity.DefaultSettings
+			s.SendsPerNumber, s.SendsPerUser, s.SendsPerAgency = number, user, agency
+			require.NoError(t, o.people.SetSettings(t.Context(), policy.SystemActor(), o.dispatcher.Agency, s))
+		}
+		fresh := func() { o.clock.Advance(10 * time.Minute) }
+		set(1, 30, 300)
+		s := o.request()
+		require.NoError(t, o.send(s, "1"))
+		require.True(t, problem.Is(o.send(s, "2"), problem.TooManySends))
+		fresh()
+		set(3, 2, 300)
+		require.NoError(t, o.send(o.request(), "3"))
+		require.NoError(t, o.send(o.request(), "4"))
+		require.True(t, problem.Is(o.send(o.request(), "5"), problem.TooManySends))
+		fresh()
+		set(3, 30, 1)
+		require.NoError(t, o.send(o.request(), "6"))
+		require.True(t, problem.Is(o.send(o.request(), "7"), problem.TooManySends))
 	})
 }

@@ -104,10 +104,7 @@ var ErrPermanent = errors.New("notify: cannot be delivered")
 
 // Bounds of sending.
 const (
-	sendWindow       = 10 * time.Minute
-	maxPerNumber     = 3   // a case and number in the window, and as many more each time that a supervisor allows it
-	maxPerUser       = 30  // a dispatcher in the window
-	maxPerAgency     = 300 // an agency in the window
+	sendWindow       = 10 * time.Minute // in which the agency's settings count
 	maxAttempts      = 6
 	firstRetry       = 2 * time.Second
 	sendTimeout      = 15 * time.Second

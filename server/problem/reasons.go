@@ -108,6 +108,15 @@ const (
 	PersonUnfit        Reason = "PERSON_UNFIT"
 )
 
+// The reasons around settings.
+const (
+	SettingRefused     Reason = "SETTING_REFUSED"
+	SettingsOutdated   Reason = "SETTINGS_OUTDATED"
+	PasskeyFirst       Reason = "PASSKEY_FIRST"
+	PasswordsOff       Reason = "PASSWORDS_OFF"
+	LanguageNotOffered Reason = "LANGUAGE_NOT_OFFERED"
+)
+
 // The reasons around supervision and shares.
 const (
 	LookReasonMissing Reason = "LOOK_REASON_MISSING"
@@ -207,6 +216,11 @@ var table = map[Reason]row{
 	PasskeyNotListed:     {Invalid, 0, "この認証器は、使ってよいものの一覧にありません。運用管理責任者に確かめてください。", "This authenticator is not on the list of permitted ones. Ask the manager."},
 	EnrolmentRefused:     {Denied, 0, "利用者IDか登録コードが違うか、期限が切れています。運用管理責任者に新しいコードを頼んでください。", "The user ID or the enrolment code is wrong, or the code has expired. Ask the manager for a new one."},
 	PasswordTooShort:     {Invalid, 0, "パスワードは12文字以上にしてください。", "A password needs at least 12 characters."},
+	SettingRefused:       {Invalid, 0, "その値には設定できません。範囲を確かめてください。", "A setting cannot have this value. Check what it may be."},
+	SettingsOutdated:     {Conflicting, 0, "ほかの人が設定を変えました。今の設定を見てから、もう一度変えてください。", "Somebody changed the settings meanwhile. Look at them as they are now, and change them again."},
+	PasskeyFirst:         {Conflicting, 0, "先に、ご自身の指紋認証（パスキー）を登録してください。", "Register a passkey of your own first."},
+	PasswordsOff:         {Denied, 0, "所属の設定により、パスワードは使えません。", "The agency's settings allow no passwords."},
+	LanguageNotOffered:   {Invalid, 0, "この言語は、所属の設定では使えません。", "The agency's settings do not offer this language."},
 	PasswordNotAllowed:   {Denied, 0, "この利用者には、パスワードの使用が許可されていません。", "This person is not permitted to use a password."},
 	ConfirmationMissing:  {Denied, 0, "この操作には、指紋（許可されている人はパスワード）での確認が必要です。", "This needs to be confirmed with your passkey, or with the password where it is allowed."},
 	ConfirmationRefused:  {Denied, 0, "確認できませんでした。この操作のために、もう一度確認してください。", "The confirmation was not accepted. Confirm again, for this very act."},

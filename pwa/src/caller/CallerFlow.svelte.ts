@@ -73,6 +73,8 @@ export interface FlowOptions {
   readonly browser: Browser;
   /** The language in use. */
   readonly locale: () => Locale;
+  /** Speaks another language: the phone's own is not offered. */
+  readonly speak?: (language: string) => void;
 }
 
 type Trouble = 'CAMERA_DENIED' | 'LOCATION_DENIED' | 'UNSUPPORTED_BROWSER' | 'NETWORK';
@@ -437,6 +439,9 @@ export class CallerFlow {
       const { link } = await this.#ask(linkQuery, { secret: this.#secret });
       this.#link = link;
       this.#agency = link.agency;
+      if (this.terms && this.terms.language !== this.#options.locale()) {
+        this.#options.speak?.(this.terms.language);
+      }
     } catch (error) {
       if (!this.#routed(error)) {
         this.#show('dead');

@@ -252,6 +252,18 @@ function photo(): File {
 }
 
 describe('opening the link', () => {
+  test('speaks a language that the centre offers', async () => {
+    locale = 'en';
+    const offered = answers.Link?.({ input: {} }) as { link: { terms: { language: string }[] } };
+    answers.Link = () => ({ link: { ...offered.link, terms: offered.link.terms.filter(({ language }) => language === 'ja') } });
+    const spoken: string[] = [];
+    const flow = new CallerFlow({ hash: `#${secret}`, browser: readBrowser(chrome), locale: () => locale, speak: (l) => spoken.push(l) });
+    void flow.start();
+    await shows(flow, 'proof');
+    expect(spoken).toEqual(['ja']);
+    expect(flow.terms?.language).toBe('ja');
+  });
+
   test('asks what it is and changes nothing', async () => {
     const flow = page();
     await shows(flow, 'proof');

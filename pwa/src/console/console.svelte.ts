@@ -15,6 +15,8 @@ import { lockScreenMutation, stayAwakeMutation } from './people/operations';
 import { Presence } from './presence.svelte';
 import { Router } from './router.svelte';
 import { Received } from './share/received.svelte';
+import { chosenOf, type Chosen, defaultChosen } from './settings/chosen';
+import { chosenQuery } from './settings/operations';
 import { toldOf } from './supervision/told';
 
 /** Whoever is signed in, with the agency. */
@@ -66,6 +68,7 @@ export class Console {
   #signedOut = $state<SignedOutReason>('start');
   #board = $state.raw<Board | null>(null);
   #received = $state.raw<Received | null>(null);
+  #chosen = $state.raw<Chosen>(defaultChosen);
   #standing = $state<TerminalStanding>('enrolled');
   #line: () => void = () => undefined;
   #locked = $state(false);
@@ -120,6 +123,22 @@ export class Console {
     return this.#received;
   }
 
+  /** What the agency has chosen, as far as pages show it. */
+  get chosen(): Chosen {
+    return this.#chosen;
+  }
+
+  /** Reads what the agency has chosen; until then, and without an answer, it is as before. */
+  async readSettings(): Promise<void> {
+    try {
+      const { settings } = await this.api.ask(chosenQuery, {});
+      this.#chosen = chosenOf(settings);
+      this.#idleLimit = settings.idleMinutes * 60_000;
+    } catch {
+      // The server holds to them, whatever this page knows.
+    }
+  }
+
   /** Begins; the answer ends everything. */
   start(): () => void {
     const stops = [this.clock.start(), this.router.start(), this.presence.start()];
@@ -158,9 +177,15 @@ export class Console {
       return;
     }
     this.#line = this.#bePresent();
+    void this.readSettings();
     if (me.user.role !== 'MANAGER' || me.reception) {
       this.#board = new Board(this.api, me.user, () => this.clock.now);
       this.#board.listen((event) => toldOf(event.entries, me.user.id).forEach((text) => this.notices.problem(text)));
+      this.#board.listen((event) => {
+        if (event.entries.some(({ type }) => type === 'SETTINGS_CHANGED')) {
+          void this.readSettings();
+        }
+      });
       this.#board.start();
     }
     if (me.user.role === 'SUPERVISOR') {

@@ -3,12 +3,14 @@ import { en as terminalWords } from './terminals/words';
 import { exportsEn } from './exports/words.en';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
+import { audit } from './words.audit.en';
 import { supervision } from './words.supervision.en';
 import { officerShare } from './words.share.en';
 
 const s = (count: number): string => (count === 1 ? '' : 's');
 
 export const en: Translated<typeof ja> = {
+  audit,
   supervision,
   officerShare,
   title: 'Video report console',
@@ -708,6 +710,7 @@ export const en: Translated<typeof ja> = {
     NOBODY: 'Unknown',
   },
   entry: {
+    ...audit.entries,
     SIGNED_IN: 'signed in',
     SIGN_IN_REFUSED: 'was refused a sign-in',
     SIGNED_OUT: 'signed out',

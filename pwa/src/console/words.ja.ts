@@ -1,10 +1,12 @@
 // Every text of the console in Japanese. The names are the keys of every other language.
 import { ja as terminalWords } from './terminals/words';
 import { exportsJa } from './exports/words.ja';
+import { audit } from './words.audit.ja';
 import { supervision } from './words.supervision.ja';
 import { officerShare } from './words.share.ja';
 
 export const ja = {
+  audit,
   supervision,
   officerShare,
   title: '映像通報 指令台',
@@ -703,6 +705,7 @@ export const ja = {
     NOBODY: '不明',
   },
   entry: {
+    ...audit.entries,
     SIGNED_IN: 'サインインしました',
     SIGN_IN_REFUSED: 'サインインを拒まれました',
     SIGNED_OUT: 'サインアウトしました',
