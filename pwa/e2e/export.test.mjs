@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { assertNoFaults, desk, launch, phone, until } from './browser.mjs';
 import * as caller from './caller.mjs';
 import * as dispatcher from './dispatcher.mjs';
@@ -81,7 +82,7 @@ test('the manager approves it, confirming who they are', async () => {
   await manager.getByRole('button', { name: '許可する', exact: true }).click();
   const dialog = manager.getByRole('alertdialog');
   await dialog.getByLabel('パスワード').fill(server.demo.users.find((user) => user.role === 'MANAGER').password);
-  await dialog.getByRole('button', { name: '確かめて許可する' }).click();
+  await dialog.getByRole('button', { name: '確認する', exact: true }).click();
   await manager.getByText('許可済み・書き込み待ち').waitFor();
 });
 
@@ -133,6 +134,17 @@ test('genba verify checks it without a server, and sha256sum and openssl check t
   assert.equal(manifest.files.length, 1);
   assert.equal(manifest.files[0].sha256, sha256(picture.buffer));
   assert.deepEqual(readFileSync(file(manifest.files[0].path)), picture.buffer, 'the bytes as they were received');
+  const reader = await browser.newContext({ viewport: { width: 900, height: 1200 } });
+  const prints = await reader.newPage();
+  await prints.goto(pathToFileURL(file('prints.html')).href);
+  for (const mark of manifest.marks) {
+    await prints.getByText(mark).waitFor();
+  }
+  assert.ok(await prints.getByRole('img').evaluate((image) => image.naturalWidth > 0), 'the picture is on the page');
+  await shot(prints, 'archive-prints');
+  await prints.goto(pathToFileURL(file('index.html')).href);
+  await shot(prints, 'archive-index');
+  await reader.close();
 });
 
 test('the hand-over and the return of the medium are on record', async () => {
@@ -144,6 +156,53 @@ test('the hand-over and the return of the medium are on record', async () => {
   await board.getByRole('alertdialog').getByRole('button', { name: '記録する' }).click();
   await board.getByText('返却済み').waitFor();
   await look(board, 'console-exports-desk-ja');
+});
+
+test('a browser that cannot write to a medium downloads the archive, and is shown the file for its hash', async () => {
+  const { session } = await dispatcher.ask(board, 'query S($id: ID!) { session(id: $id) { case { id } } }', { id: sessionID });
+  const { me } = await dispatcher.ask(board, '{ me { user { id } } }');
+  const [{ id: mediaFileID }] = await dispatcher.files(board, sessionID);
+  const { requestExport } = await dispatcher.ask(
+    board,
+    'mutation R($input: RequestExportInput!) { requestExport(input: $input) { exportRequest { id } } }',
+    {
+      input: {
+        caseID: session.case.id,
+        mediaFileIDs: [mediaFileID],
+        ground: 'ILLEGAL_ACT',
+        incident: '2026-77',
+        medium: 'USB-0043',
+        permittedID: me.user.id,
+      },
+    },
+  );
+  assert.ok(requestExport.exportRequest.id);
+  await manager.getByRole('button', { name: '許可する', exact: true }).click();
+  await manager.getByRole('alertdialog').getByLabel('パスワード').fill(server.demo.users.find((user) => user.role === 'MANAGER').password);
+  await manager.getByRole('alertdialog').getByRole('button', { name: '確認する', exact: true }).click();
+  await manager.getByText('許可しました。').first().waitFor();
+  await board.reload();
+  await board.evaluate(() => {
+    delete window.showSaveFilePicker;
+    delete Window.prototype.showSaveFilePicker;
+  });
+  await board.getByRole('button', { name: '媒体に書き込む' }).click();
+  const dialog = board.getByRole('alertdialog');
+  const saved = board.waitForEvent('download');
+  await dialog.getByRole('button', { name: '場所を選んで書き込む' }).click();
+  const download = await saved;
+  const path = await download.path();
+  await look(board, 'console-export-downloaded-desk-ja');
+  await dialog.locator('input[type=file]').setInputFiles({ name: 'other.age', mimeType: 'application/octet-stream', buffer: Buffer.from('other') });
+  await dialog.getByRole('alert').waitFor();
+  const again = board.waitForEvent('download');
+  await dialog.getByRole('button', { name: 'もう一度書き込む' }).click();
+  const second = await (await again).path();
+  assert.notDeepEqual(readFileSync(second), readFileSync(path), 'each writing is sealed anew');
+  await dialog.locator('input[type=file]').setInputFiles(second);
+  await dialog.getByText('媒体に正しく保存されました。').waitFor();
+  assert.equal(await dialog.getByTestId('archive-hash').innerText(), sha256(readFileSync(second)));
+  await dialog.getByRole('button', { name: '閉じる' }).click();
   assertNoFaults(centre);
   assertNoFaults(office);
 });

@@ -66,9 +66,6 @@ func (a *App) purgeDue(ctx context.Context) error {
 
 func (a *App) purge(ctx context.Context) error {
 	report, err := a.Evidence.Purge(ctx)
-	if _, lost := a.Evidence.MarkLost(ctx); lost != nil {
-		err = errors.Join(err, lost)
-	}
 	if report.Purged > 0 || report.Failed > 0 || report.Cases > 0 {
 		a.log.InfoContext(ctx, "purged", "due", report.Due, "purged", report.Purged, "failed", report.Failed, "orphans", report.Orphans, "cases", report.Cases)
 	}

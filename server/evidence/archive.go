@@ -26,7 +26,8 @@ import (
 )
 
 // The names inside an archive. Everything is a plain file in one tar, in this
-// order: the words, the journal, the originals, then what was computed of them.
+// order: the words, the journal, the originals, the tracks, then what was
+// computed of them.
 const (
 	archiveCheck      = "CHECK.txt"
 	archiveJournal    = "journal/"
@@ -61,6 +62,7 @@ type Manifest struct {
 	Export  manifestExport  `json:"export"`
 	Files   []ManifestFile  `json:"files"`
 	Missing []manifestLost  `json:"missing"`
+	Tracks  []manifestTrack `json:"tracks"`
 	Journal manifestJournal `json:"journal"`
 	// Key is the fingerprint of the key that checkpoint and manifest are signed with.
 	Key string `json:"keyFingerprint"`
@@ -279,6 +281,9 @@ func (e *Evidence) writeArchive(ctx context.Context, out io.Writer, c *contents,
 	if len(m.Files) == 0 {
 		return problem.New(problem.Gone)
 	}
+	if err := e.writeTracks(ctx, a, &m); err != nil {
+		return err
+	}
 	return c.close(a, &m)
 }
 
@@ -336,7 +341,7 @@ func manifestFile(m *MediaFile, name string, said *CaptureMetadata) ManifestFile
 func (c *contents) manifest(fingerprint string) Manifest {
 	r := c.export
 	m := Manifest{
-		Format: archiveFormat, Marks: Marks, Key: fingerprint, Files: []ManifestFile{}, Missing: []manifestLost{},
+		Format: archiveFormat, Marks: Marks, Key: fingerprint, Files: []ManifestFile{}, Missing: []manifestLost{}, Tracks: []manifestTrack{},
 		Agency: manifestAgency{c.agency.ID, c.agency.Code, c.agency.NameJa, c.agency.NameEn},
 		Case: manifestCase{
 			ID: c.kase.ID, Number: c.kase.Number, Class: string(c.kase.Class), Municipality: c.kase.Municipality, Place: c.kase.Place,
@@ -356,7 +361,7 @@ func (c *contents) manifest(fingerprint string) Manifest {
 }
 
 // close writes what was computed of the rest: the manifest and its signature,
-// the summary, the sums.
+// the summary, the pages to print, the sums.
 func (c *contents) close(a *archive, m *Manifest) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -375,6 +380,15 @@ func (c *contents) close(a *archive, m *Manifest) error {
 	}
 	if _, err := a.text(archiveIndex, page); err != nil {
 		return err
+	}
+	prints, err := renderPrints(m)
+	if err != nil {
+		return err
+	}
+	if prints != nil {
+		if _, err := a.text(archivePrints, prints); err != nil {
+			return err
+		}
 	}
 	if _, err := a.text(archiveSums, bytes.Clone(a.sums.Bytes())); err != nil {
 		return err
@@ -411,6 +425,7 @@ var archiveWords = map[string]any{
 	"kind": func(k Kind) string {
 		return map[Kind]string{KindPhoto: "写真 / Photo", KindVideo: "動画 / Video", KindRecording: "録画 / Recording", KindSnapshot: "静止画 / Still"}[k]
 	},
+	"inc": func(i int) int { return i + 1 },
 	"as": func(a Approver) string {
 		return map[Approver]string{AsManager: "運用管理責任者 / Manager", AsDeputy: "職務代行者 / Deputy"}[a]
 	},

@@ -234,8 +234,16 @@ func (v *archiveVerifier) judgeFiles() {
 			v.report.Witnessed++
 		}
 	}
+	for _, t := range v.report.Manifest.Tracks {
+		listed[t.Path] = true
+		if is, there := v.sums[t.Path]; !there {
+			v.report.fault("%s is missing", t.Path)
+		} else if is != t.SHA256 {
+			v.report.fault("%s is not what was written", t.Path)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(v.sums)) {
-		if strings.HasPrefix(name, archiveOriginals) && !listed[name] {
+		if (strings.HasPrefix(name, archiveOriginals) || strings.HasPrefix(name, archiveTracks)) && !listed[name] {
 			v.report.fault("%s is not in %s", name, archiveManifest)
 		}
 	}

@@ -518,54 +518,41 @@ func (e *Evidence) AlarmExports(ctx context.Context) (raised int, err error) {
 	return raised, nil
 }
 
-// MarkLost tells the open requests which of their files were purged before they
-// were written: nothing waits for them. A request that lost its last file is
-// over. Call it after each purge.
-func (e *Evidence) MarkLost(ctx context.Context) (lost int, err error) {
-	var gone []ExportFile
-	open := e.DB.Read(ctx).Model(&ExportRequest{}).Select("id").Where("state IN ?", []ExportState{ExportIsRequested, ExportIsApproved})
-	err = e.DB.Read(ctx).Where("purged_at IS NULL AND due_at <= ? AND export_id IN (?)", e.latest(), open).
-		Where("NOT EXISTS (SELECT 1 FROM media_files WHERE media_files.id = export_files.media_id)").
-		Order("export_id, position").Limit(purgeBatch).Find(&gone).Error
+// lose tells the open requests, in the transaction of the purge, that one of
+// their files is gone before it was written. A request of which nothing is left
+// has expired: purge never waits (第6の4).
+func (e *Evidence) lose(tx *database.Tx, m *MediaFile) error {
+	var open []ExportRequest
+	err := tx.Lock().Order("id").Where("state IN ?", []ExportState{ExportIsRequested, ExportIsApproved}).
+		Find(&open, "id IN (?)", tx.Model(&ExportFile{}).Select("export_id").Where("media_id = ? AND purged_at IS NULL", m.ID)).Error
 	if err != nil {
-		return 0, fmt.Errorf("look for lost files of exports: %w", err)
+		return fmt.Errorf("look for exports of a purged file: %w", err)
 	}
-	for _, f := range gone {
-		if err := e.lose(ctx, f); err != nil {
-			return lost, fmt.Errorf("mark lost file of export: %w", err)
+	for _, r := range open {
+		if err := e.loseFrom(tx, &r, m); err != nil {
+			return fmt.Errorf("mark lost file of export: %w", err)
 		}
-		lost++
 	}
-	return lost, nil
+	return nil
 }
 
-func (e *Evidence) lose(ctx context.Context, f ExportFile) error {
-	return e.DB.InTx(ctx, func(tx *database.Tx) error {
-		var r ExportRequest
-		if err := tx.Lock().Take(&r, "id = ?", f.ExportID).Error; err != nil {
-			return err
-		}
-		if !r.Open() {
-			return nil
-		}
-		marked := tx.Model(&ExportFile{}).Where("export_id = ? AND media_id = ? AND purged_at IS NULL", r.ID, f.MediaID).Update("purged_at", tx.Now)
-		if marked.Error != nil || marked.RowsAffected == 0 {
-			return marked.Error
-		}
-		var left int64
-		if err := tx.Model(&ExportFile{}).Where("export_id = ? AND purged_at IS NULL", r.ID).Count(&left).Error; err != nil {
-			return err
-		}
-		entry := r.entry(policy.SystemActor(), journal.ExportFileLost, map[string]any{"media": f.MediaID, "left": left})
-		entry.SessionID = f.SessionID
-		e.Journal.Append(tx, entry)
-		change := map[string]any{"changed_at": tx.Now}
-		if left == 0 {
-			change["state"] = ExportIsExpired
-			e.Journal.Append(tx, r.entry(policy.SystemActor(), journal.ExportExpired, nil))
-		}
-		return tx.Model(&r).Updates(change).Error
-	})
+func (e *Evidence) loseFrom(tx *database.Tx, r *ExportRequest, m *MediaFile) error {
+	if err := tx.Model(&ExportFile{}).Where("export_id = ? AND media_id = ?", r.ID, m.ID).Update("purged_at", tx.Now).Error; err != nil {
+		return err
+	}
+	var left int64
+	if err := tx.Model(&ExportFile{}).Where("export_id = ? AND purged_at IS NULL", r.ID).Count(&left).Error; err != nil {
+		return err
+	}
+	entry := r.entry(policy.SystemActor(), journal.ExportFileLost, map[string]any{"media": m.ID, "left": left})
+	entry.SessionID = m.SessionID
+	e.Journal.Append(tx, entry)
+	change := map[string]any{"changed_at": tx.Now}
+	if left == 0 {
+		change["state"] = ExportIsExpired
+		e.Journal.Append(tx, r.entry(policy.SystemActor(), journal.ExportExpired, nil))
+	}
+	return tx.Model(r).Updates(change).Error
 }
 
 // ExportFilter narrows a list of requests. Empty fields do not narrow.

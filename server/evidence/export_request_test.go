@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"genba/policy"
+	"genba/server/cases"
 	"genba/server/database/dbtest"
 	"genba/server/evidence"
 	"genba/server/identity"
@@ -78,6 +80,57 @@ func check(t *testing.T, sealed []byte, passphrase string) *evidence.ArchiveRepo
 	report, err := evidence.VerifyArchive(plain, nil)
 	require.NoError(t, err)
 	return report
+}
+
+// 第6の2, 第6の5: tracks and printed pictures leave inside an export alone, with
+// the class of the information on each page.
+func TestArchiveHoldsTracksAndPrints(t *testing.T) {
+	each(t, func(t *testing.T, s *scene) {
+		manager := s.signIn("mori", policy.Manager)
+		photo, video := s.upload(jpegOf(t, 50, 40)), s.uploadVideo(mp4Of("isom", 1000))
+		altitude := 84.5
+		for i := range 3 {
+			dbtest.ClockOf(s.db).Advance(time.Second)
+			_, err := s.cases.ReportPosition(s.ctx(), s.phone, cases.Fix{Latitude: 37.75 + float64(i)/1000, Longitude: 140.4676, Accuracy: 8, Altitude: &altitude, CapturedAt: s.db.Now()})
+			require.NoError(t, err)
+		}
+		r := s.approved(manager, s.dispatcher, photo, video)
+		w, err := s.BeginWriting(s.ctx(), s.dispatcher, r.ID, "")
+		require.NoError(t, err)
+		a := s.archive(w)
+		require.Equal(t, http.StatusOK, a.status, a.reason)
+		report, files := check(t, a.body, w.Passphrase), unpack(t, a.body, w.Passphrase)
+		require.Empty(t, report.Faults)
+		require.Len(t, report.Manifest.Tracks, 1)
+		track := report.Manifest.Tracks[0]
+		require.Equal(t, 3, track.Points)
+		require.Equal(t, s.session.ID, track.Session)
+		var read struct {
+			XMLName xml.Name `xml:"http://www.topografix.com/GPX/1/1 gpx"`
+			Desc    string   `xml:"metadata>desc"`
+			Points  []struct {
+				Lat  float64   `xml:"lat,attr"`
+				Lon  float64   `xml:"lon,attr"`
+				Ele  float64   `xml:"ele"`
+				Time time.Time `xml:"time"`
+			} `xml:"trk>trkseg>trkpt"`
+		}
+		require.NoError(t, xml.Unmarshal(files[track.Path], &read))
+		require.Len(t, read.Points, 3)
+		require.InDelta(t, 37.75, read.Points[0].Lat, 1e-9)
+		require.InDelta(t, 37.752, read.Points[2].Lat, 1e-9)
+		require.InDelta(t, altitude, read.Points[2].Ele, 1e-9)
+		require.Equal(t, 2*time.Second, read.Points[2].Time.Sub(read.Points[0].Time))
+
+		prints := string(files["prints.html"])
+		require.Equal(t, 1, strings.Count(prints, "<section>"), "a page a picture, and a video is none")
+		require.Contains(t, prints, `src="`+report.Manifest.Files[0].Path+`"`)
+		for _, mark := range evidence.Marks {
+			require.Contains(t, read.Desc, mark)
+			require.Equal(t, 1, strings.Count(prints, mark))
+		}
+		require.NotContains(t, prints, "<script")
+	})
 }
 
 func TestExportFromRequestToDisposal(t *testing.T) {
@@ -311,12 +364,8 @@ func TestPurgeNeverWaitsForAnExport(t *testing.T) {
 		_, s.dispatcher, err = s.identity.SignIn(s.ctx(), "fukushima", "sato", password) // one does not last for days
 		require.NoError(t, err)
 		require.Equal(t, 1, s.purge().Purged)
-		marked, err := s.MarkLost(s.ctx())
-		require.NoError(t, err)
-		require.Equal(t, 2, marked, "in both requests")
-		marked, err = s.MarkLost(s.ctx())
-		require.NoError(t, err)
-		require.Zero(t, marked)
+		require.Len(t, s.entries(journal.ExportFileLost), 2, "in both requests, with the purge itself")
+		require.Zero(t, s.purge().Purged)
 		lost, err := s.Export(s.ctx(), manager, one.ID)
 		require.NoError(t, err)
 		require.Equal(t, evidence.ExportIsExpired, lost.State)

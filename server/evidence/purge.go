@@ -102,7 +102,7 @@ func (e *Evidence) dueFiles(ctx context.Context, now time.Time, except []string,
 
 // Purge destroys what is due (第6の4): each due day's key first, so that no copy
 // in any backup opens, then the sealed bytes, then the row, in one transaction
-// with its ledger entry. Then it sweeps what no row points to, every ten
+// with its ledger entry and with what it means for exports that asked for it. Then it sweeps what no row points to, every ten
 // minutes, and erases the facts of cases whose last due time has passed. Every
 // step may be repeated, by several nodes at once too; a failure is counted,
 // keeps its row and does not stop the rest; on a full disk destroying makes the
@@ -252,6 +252,9 @@ func (e *Evidence) purgeFile(ctx context.Context, now time.Time, id string) (gon
 			return err
 		}
 		if err := tx.Delete(&MediaFile{}, "id = ?", m.ID).Error; err != nil {
+			return err
+		}
+		if err := e.lose(tx, &m); err != nil {
 			return err
 		}
 		e.Journal.Append(tx, e.entry(&m, policy.SystemActor(), journal.MediaPurged, map[string]any{

@@ -87,6 +87,7 @@ export const boardSessionFragment = graphql(`
     misdirected
     live
     arriving
+    language
     counts { recordings photosNow photosBefore videosNow videosBefore snapshots incomplete positions }
     phones { id state joinedAt }
   }

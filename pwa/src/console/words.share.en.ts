@@ -18,4 +18,16 @@ export const officerShare: Translated<typeof ja> = {
   given: (count) => (count === 1 ? 'Shown to 1 officer' : `Shown to ${count} officers`),
   panel: 'Shown to',
   officer: 'Officer',
+  end: {
+    title: 'End the officer’s video report',
+    say: 'To the officer, by phone or radio',
+    text: {
+      DONE: 'We have seen it. Stop sending.',
+      FALSE_REPORT: 'The video report ends here. Report by phone or radio.',
+      IMPROPER_FILMING: 'Stop filming, and mind the privacy of others. The video report ends here.',
+      UNSAFE: 'Stop filming at once and get to safety.',
+      MISDIRECTED: 'The video report ends here.',
+      OTHER: 'The video report ends here. Report by phone or radio.',
+    },
+  },
 };

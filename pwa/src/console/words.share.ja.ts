@@ -15,4 +15,17 @@ export const officerShare = {
   given: (count: number) => `${count}人の職員に見せています`,
   panel: '見せている相手',
   officer: '職員',
+  /** What to say to an officer before the end, by phone or radio. */
+  end: {
+    title: '職員の映像通報を終了する',
+    say: '職員へ（電話・無線）',
+    text: {
+      DONE: '映像を確認しました。送信を終了してください。',
+      FALSE_REPORT: '映像通報はここで終了します。状況は電話か無線で報告してください。',
+      IMPROPER_FILMING: '撮影をやめてください。第三者のプライバシーに注意してください。映像通報はここで終了します。',
+      UNSAFE: 'すぐに撮影をやめて、安全を確保してください。',
+      MISDIRECTED: '映像通報はここで終了します。',
+      OTHER: '映像通報はここで終了します。状況は電話か無線で報告してください。',
+    },
+  },
 } as const;

@@ -157,12 +157,3 @@ export const endDeputyMutation = graphql(`
     }
   }
 `);
-
-export const beginApprovalMutation = graphql(`
-  mutation BeginApproval($input: BeginConfirmationInput!) {
-    beginConfirmation(input: $input) {
-      passkey { challenge options expiresAt }
-      password
-    }
-  }
-`);
