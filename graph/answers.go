@@ -119,6 +119,13 @@ func (r *Resolver) own(ctx context.Context, actor policy.Actor) (*model.OwnSessi
 	if o.Over {
 		o.EndReason = textOrNil(s.EndReason)
 	}
+	drill, err := r.Cases.IsDrill(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if o.Notices, err = r.Operations.CallerNotices(ctx, actor.Agency, drill); err != nil {
+		return nil, err
+	}
 	if p.State == cases.Bound { // what others sent is no business of a phone that waits
 		if o.Received, err = r.Evidence.Received(ctx, s.ID); err != nil {
 			return nil, err

@@ -42,7 +42,11 @@ func (r *Resolver) Consent() generated.ConsentResolver { return &consentResolver
 // Link returns generated.LinkResolver implementation.
 func (r *Resolver) Link() generated.LinkResolver { return &linkResolver{r} }
 
+// LinkTerms returns generated.LinkTermsResolver implementation.
+func (r *Resolver) LinkTerms() generated.LinkTermsResolver { return &linkTermsResolver{r} }
+
 type (
-	consentResolver struct{ *Resolver }
-	linkResolver    struct{ *Resolver }
+	consentResolver   struct{ *Resolver }
+	linkResolver      struct{ *Resolver }
+	linkTermsResolver struct{ *Resolver }
 )

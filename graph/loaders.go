@@ -92,6 +92,9 @@ type loaders struct {
 	watchersOf    *cohort[[]*evidence.Watcher]
 	agencies      *cohort[*identity.Agency]
 	named         *cohort[*identity.User]
+	notesOf       *cohort[[]*operations.ContactNote]
+	contacts      *cohort[*operations.Contact]
+	outages       *cohort[*operations.Outage]
 	// opened are the files that this answer let somebody look at.
 	opened sync.Map
 	// cursor is the place from which the answer's rows were read.
@@ -175,6 +178,15 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		}),
 		lastSeen: newCohort(func(ctx context.Context, ids []string) (map[string]*time.Time, error) {
 			return r.People.LastSeen(ctx, agency, ids)
+		}),
+		notesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*operations.ContactNote, error) {
+			return r.Operations.NotesOf(ctx, agency, ids)
+		}),
+		contacts: newCohort(func(ctx context.Context, ids []string) (map[string]*operations.Contact, error) {
+			return r.Operations.ContactsByID(ctx, agency, ids)
+		}),
+		outages: newCohort(func(ctx context.Context, ids []string) (map[string]*operations.Outage, error) {
+			return r.Operations.OutagesByID(ctx, agency, ids)
 		}),
 		exportFilesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*evidence.ExportFile, error) {
 			return r.Evidence.ExportFiles(ctx, ids)

@@ -307,6 +307,8 @@ type things struct {
 
 	whisper, share, elsewhere string
 	shown                     string // to the officer
+
+	running
 }
 
 func (h *house) furnish(a *agency) things {
@@ -335,6 +337,7 @@ func (h *house) furnish(a *agency) things {
 	is.export = h.requestExport(d, is.caseID, is.media, d.actor.ID)
 	is.deputy = h.appoint(h.who(a, policy.Manager), h.who(a, policy.Supervisor).actor.ID)
 	h.supervise(a, &is)
+	is.running = h.furnishRunning(a, is.person)
 	return is
 }
 
@@ -367,6 +370,7 @@ func (h *house) report1(d *visitor) (string, *visitor) {
 func (is things) ids() map[string]string {
 	return map[string]string{
 		"whisper": is.whisper, "share": is.share, "shown": is.shown,
+		"maintenance": is.maintenance, "outage": is.outage, "contact": is.contact, "course": is.course, "training": is.training,
 		"export": is.export, "deputy": is.deputy,
 		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
 		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
@@ -379,6 +383,20 @@ func (is things) ids() map[string]string {
 func (is things) fitting(field, slot string) string {
 	name := slot[strings.LastIndexByte(slot, '.')+1:]
 	switch {
+	case name == "maintenanceID":
+		return is.maintenance
+	case name == "outageID":
+		return is.outage
+	case name == "contactID":
+		return is.contact
+	case name == "courseID":
+		return is.course
+	case name == "recordID":
+		return is.training
+	case name == "userIDs", name == "personID":
+		return is.person
+	case name == "staffIDs":
+		return is.member
 	case name == "whisperID":
 		return is.whisper
 	case name == "shareID", field == "sharedReport":
@@ -561,6 +579,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.callers(v)
 				y.endings(v)
 				y.supervision(v)
+				y.keepRunning(v)
 				y.sharing(v)
 				y.messages(v)
 				y.terminals()

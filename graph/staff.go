@@ -66,6 +66,9 @@ func (r *Resolver) staffPhone(ctx context.Context, agency, linkID string) (*mode
 	for _, s := range owed {
 		p.Owed = append(p.Owed, &model.OwedUsage{SessionID: s.ID, StartedAt: s.RequestedAt, EndedAt: s.OverAt(), Chased: s.UsageChasedAt != nil})
 	}
+	if p.Notices, err = r.Operations.PoliceNotices(ctx, agency); err != nil {
+		return nil, err
+	}
 	leak, err := r.Operations.OpenLeak(ctx, agency, l.ID)
 	if err == nil && leak != nil {
 		p.LeakReportedAt = &leak.FiledAt

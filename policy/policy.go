@@ -105,6 +105,15 @@ const (
 	Deputy Object = "DEPUTY" // 職務代行者
 )
 
+// The objects of running the system.
+const (
+	Maintenance Object = "MAINTENANCE" // 第4の5
+	Outage      Object = "OUTAGE"      // 第10
+	Contact     Object = "CONTACT"     // 第3の1(2), 第10
+	Training    Object = "TRAINING"    // 第11
+	Drill       Object = "DRILL"       // 第11
+)
+
 // Objects lists every object, for tests.
 var Objects = []Object{
 	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
@@ -112,6 +121,7 @@ var Objects = []Object{
 	Staff, StaffCode, UsageReport, LeakReport, OwnPhone, Login,
 	Export, Deputy,
 	DutyLog, Share,
+	Maintenance, Outage, Contact, Training, Drill,
 }
 
 // Action is what may be done to an object.

@@ -79,6 +79,17 @@ func init() { // own officers are shown what a dispatcher shares
 	bound["SHARE.OPERATE"] = []policy.Desk{policy.Tablet, policy.Notebook}
 }
 
+func init() { // running the system (第4の5, 第10, 第11)
+	for role, more := range map[policy.Role]string{
+		policy.Manager: "MAINTENANCE.READ MAINTENANCE.MANAGE OUTAGE.READ CONTACT.READ CONTACT.UPDATE CONTACT.MANAGE " +
+			"TRAINING.READ TRAINING.MANAGE DRILL.READ DRILL.MANAGE",
+		policy.Supervisor: "MAINTENANCE.READ OUTAGE.READ OUTAGE.OPEN OUTAGE.UPDATE CONTACT.READ CONTACT.UPDATE DRILL.READ DRILL.OPEN DRILL.END",
+		policy.Dispatcher: "MAINTENANCE.READ DRILL.READ",
+	} {
+		rights[role] += " " + more
+	}
+}
+
 // everywhere lists the rights that do not stop at the agency's border.
 var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
 

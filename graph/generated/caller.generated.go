@@ -7,6 +7,7 @@ import (
 	"genba/graph/model"
 	"genba/server/cases"
 	"genba/server/evidence"
+	"genba/server/operations"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -405,6 +406,38 @@ func (ec *executionContext) _OwnSession_limit(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_OwnSession_limit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OwnSession", field, false, false, "Int64")
+}
+
+func (ec *executionContext) _OwnSession_notices(ctx context.Context, field graphql.CollectedField, obj *model.OwnSession) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnSession_notices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.Notice) graphql.Marshaler {
+			return ec.marshalNNotice2ᚕᚖgenbaᚋserverᚋoperationsᚐNoticeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnSession_notices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnSession",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Notice(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _OwnUpload_id(ctx context.Context, field graphql.CollectedField, obj *model.OwnUpload) (ret graphql.Marshaler) {
@@ -1414,6 +1447,11 @@ func (ec *executionContext) _OwnSession(ctx context.Context, sel ast.SelectionSe
 			}
 		case "limit":
 			out.Values[i] = ec._OwnSession_limit(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notices":
+			out.Values[i] = ec._OwnSession_notices(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

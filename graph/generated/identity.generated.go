@@ -2084,6 +2084,25 @@ func (ec *executionContext) marshalOMe2ᚖgenbaᚋgraphᚋmodelᚐMe(ctx context
 	return ec._Me(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalORole2ᚖgenbaᚋpolicyᚐRole(ctx context.Context, v any) (*policy.Role, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := policy.Role(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORole2ᚖgenbaᚋpolicyᚐRole(ctx context.Context, sel ast.SelectionSet, v *policy.Role) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
 func (ec *executionContext) marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v *identity.User) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

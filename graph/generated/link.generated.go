@@ -7,6 +7,7 @@ import (
 	"genba/graph/model"
 	"genba/server/cases"
 	"genba/server/identity"
+	"genba/server/operations"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -24,6 +25,9 @@ type ConsentResolver interface {
 type LinkResolver interface {
 	Proof(ctx context.Context, obj *cases.Link) (*cases.Proof, error)
 	Code(ctx context.Context, obj *cases.Link) (*string, error)
+}
+type LinkTermsResolver interface {
+	Notices(ctx context.Context, obj *cases.LinkTerms) ([]*operations.Notice, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -603,6 +607,38 @@ func (ec *executionContext) fieldContext_LinkTerms_terms(_ context.Context, fiel
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Terms(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LinkTerms_notices(ctx context.Context, field graphql.CollectedField, obj *cases.LinkTerms) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LinkTerms_notices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.LinkTerms().Notices(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.Notice) graphql.Marshaler {
+			return ec.marshalNNotice2ᚕᚖgenbaᚋserverᚋoperationsᚐNoticeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LinkTerms_notices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LinkTerms",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Notice(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1504,33 +1540,39 @@ func (ec *executionContext) _LinkTerms(ctx context.Context, sel ast.SelectionSet
 		case "agency":
 			out.Values[i] = ec._LinkTerms_agency(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "proof":
 			out.Values[i] = ec._LinkTerms_proof(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "asked":
 			out.Values[i] = ec._LinkTerms_asked(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "language":
 			out.Values[i] = ec._LinkTerms_language(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "codeRequired":
 			out.Values[i] = ec._LinkTerms_codeRequired(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "terms":
 			out.Values[i] = ec._LinkTerms_terms(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "notices":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._LinkTerms_notices(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -31,6 +31,7 @@ type ResolverRoot interface {
 	CaptureMetadata() CaptureMetadataResolver
 	Case() CaseResolver
 	Consent() ConsentResolver
+	ContactNote() ContactNoteResolver
 	ContactTask() ContactTaskResolver
 	Deputy() DeputyResolver
 	DutyNote() DutyNoteResolver
@@ -40,8 +41,11 @@ type ResolverRoot interface {
 	JournalEntry() JournalEntryResolver
 	LeakReport() LeakReportResolver
 	Link() LinkResolver
+	LinkTerms() LinkTermsResolver
+	Maintenance() MaintenanceResolver
 	MediaFile() MediaFileResolver
 	Mutation() MutationResolver
+	Outage() OutageResolver
 	Query() QueryResolver
 	ReceptionGrant() ReceptionGrantResolver
 	Session() SessionResolver
@@ -52,6 +56,7 @@ type ResolverRoot interface {
 	StaffMember() StaffMemberResolver
 	Subscription() SubscriptionResolver
 	Terminal() TerminalResolver
+	TrainingRecord() TrainingRecordResolver
 	UnusedCredential() UnusedCredentialResolver
 	UsageReport() UsageReportResolver
 	User() UserResolver
@@ -211,6 +216,48 @@ type ComplexityRoot struct {
 		Version  func(childComplexity int) int
 	}
 
+	Contact struct {
+		AddedAt      func(childComplexity int) int
+		Email        func(childComplexity int) int
+		ID           func(childComplexity int) int
+		Kind         func(childComplexity int) int
+		Organisation func(childComplexity int) int
+		Post         func(childComplexity int) int
+		RemovedAt    func(childComplexity int) int
+		Telephone    func(childComplexity int) int
+	}
+
+	ContactNote struct {
+		Contact   func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Outage    func(childComplexity int) int
+		Person    func(childComplexity int) int
+		Text      func(childComplexity int) int
+		ToldAt    func(childComplexity int) int
+		User      func(childComplexity int) int
+		Way       func(childComplexity int) int
+		WrittenAt func(childComplexity int) int
+	}
+
+	ContactNoteConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ContactNoteEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ContactNotePayload struct {
+		Note func(childComplexity int) int
+	}
+
+	ContactPayload struct {
+		Contact func(childComplexity int) int
+	}
+
 	ContactTask struct {
 		DoneAt   func(childComplexity int) int
 		Email    func(childComplexity int) int
@@ -219,6 +266,26 @@ type ComplexityRoot struct {
 		OpenedAt func(childComplexity int) int
 		Outcome  func(childComplexity int) int
 		Session  func(childComplexity int) int
+	}
+
+	Course struct {
+		Audience func(childComplexity int) int
+		Fixed    func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Months   func(childComplexity int) int
+		Title    func(childComplexity int) int
+		TitleEn  func(childComplexity int) int
+	}
+
+	CoursePayload struct {
+		Course func(childComplexity int) int
+	}
+
+	CourseState struct {
+		Course     func(childComplexity int) int
+		TrainedOn  func(childComplexity int) int
+		Valid      func(childComplexity int) int
+		ValidUntil func(childComplexity int) int
 	}
 
 	Credential struct {
@@ -494,6 +561,7 @@ type ComplexityRoot struct {
 		Asked        func(childComplexity int) int
 		CodeRequired func(childComplexity int) int
 		Language     func(childComplexity int) int
+		Notices      func(childComplexity int) int
 		Proof        func(childComplexity int) int
 		Terms        func(childComplexity int) int
 	}
@@ -504,6 +572,33 @@ type ComplexityRoot struct {
 		Sessions func(childComplexity int) int
 		Support  func(childComplexity int) int
 		User     func(childComplexity int) int
+	}
+
+	Maintenance struct {
+		AnnouncedAt func(childComplexity int) int
+		AnnouncedBy func(childComplexity int) int
+		BeginsAt    func(childComplexity int) int
+		EndedAt     func(childComplexity int) int
+		EndsAt      func(childComplexity int) int
+		Everybodys  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Notice      func(childComplexity int) int
+		Reason      func(childComplexity int) int
+	}
+
+	MaintenanceConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	MaintenanceEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	MaintenancePayload struct {
+		Maintenance func(childComplexity int) int
 	}
 
 	Mark struct {
@@ -573,10 +668,13 @@ type ComplexityRoot struct {
 		AcceptStaffRules       func(childComplexity int, input model.AcceptStaffRulesInput) int
 		AcknowledgeReport      func(childComplexity int, input model.AcknowledgeReportInput) int
 		AcknowledgeUsageReport func(childComplexity int, input model.AcknowledgeUsageReportInput) int
+		AddContact             func(childComplexity int, input model.AddContactInput) int
+		AddCourse              func(childComplexity int, input model.AddCourseInput) int
 		AddOwnPasskey          func(childComplexity int, input model.AddOwnPasskeyInput) int
 		AdmitPhone             func(childComplexity int, input model.AdmitPhoneInput) int
 		AllowPassword          func(childComplexity int, input model.AllowPasswordInput) int
 		AllowSends             func(childComplexity int, input model.AllowSendsInput) int
+		AnnounceMaintenance    func(childComplexity int, input model.AnnounceMaintenanceInput) int
 		AppointDeputy          func(childComplexity int, input model.AppointDeputyInput) int
 		AskMode                func(childComplexity int, input model.AskModeInput) int
 		AssignStaff            func(childComplexity int, input model.AssignStaffInput) int
@@ -592,11 +690,13 @@ type ComplexityRoot struct {
 		ChangeRole             func(childComplexity int, input model.ChangeRoleInput) int
 		CloseContactTask       func(childComplexity int, input model.CloseContactTaskInput) int
 		CloseExport            func(childComplexity int, input model.CloseExportInput) int
+		CloseOutage            func(childComplexity int, input model.CloseOutageInput) int
 		ConfirmClock           func(childComplexity int) int
 		ConfirmSend            func(childComplexity int, input model.ConfirmSendInput) int
 		DecideExport           func(childComplexity int, input model.DecideExportInput) int
 		DismissLeakReport      func(childComplexity int, input model.DismissLeakReportInput) int
 		EndDeputy              func(childComplexity int, input model.EndDeputyInput) int
+		EndMaintenance         func(childComplexity int, input model.EndMaintenanceInput) int
 		EndOwnSession          func(childComplexity int) int
 		EndReception           func(childComplexity int, input model.EndReceptionInput) int
 		EndSession             func(childComplexity int, input model.EndSessionInput) int
@@ -617,20 +717,24 @@ type ComplexityRoot struct {
 		LockScreen             func(childComplexity int) int
 		MarkDispatched         func(childComplexity int, input model.MarkDispatchedInput) int
 		MatchStaffPhone        func(childComplexity int, input model.MatchStaffPhoneInput) int
+		NoteContact            func(childComplexity int, input model.NoteContactInput) int
 		OpenCase               func(childComplexity int, input model.OpenCaseInput) int
 		OpenLink               func(childComplexity int, input model.OpenLinkInput) int
 		OpenMedia              func(childComplexity int, input model.OpenMediaInput) int
+		OpenOutage             func(childComplexity int, input model.OpenOutageInput) int
 		OpenSharedMedia        func(childComplexity int, input model.OpenSharedMediaInput) int
 		PlaceTerminal          func(childComplexity int, input model.PlaceTerminalInput) int
 		Publish                func(childComplexity int) int
 		ReadWhisper            func(childComplexity int, input model.ReadWhisperInput) int
 		ReceiptExport          func(childComplexity int, input model.ReceiptExportInput) int
+		RecordTraining         func(childComplexity int, input model.RecordTrainingInput) int
 		RegisterStaffMember    func(childComplexity int, input model.RegisterStaffMemberInput) int
 		RegisterStaffPhone     func(childComplexity int, input model.RegisterStaffPhoneInput) int
 		RegisterUser           func(childComplexity int, input model.RegisterUserInput) int
 		ReinstateTerminal      func(childComplexity int, input model.ReinstateTerminalInput) int
 		ReinstateUser          func(childComplexity int, input model.ReinstateUserInput) int
 		ReissueStaffCode       func(childComplexity int) int
+		RemoveContact          func(childComplexity int, input model.RemoveContactInput) int
 		RemoveCredential       func(childComplexity int, input model.RemoveCredentialInput) int
 		RemoveStaffMember      func(childComplexity int, input model.RemoveStaffMemberInput) int
 		RemoveStaffPhone       func(childComplexity int) int
@@ -650,6 +754,7 @@ type ComplexityRoot struct {
 		RequestVideo           func(childComplexity int, input model.RequestVideoInput) int
 		Resume                 func(childComplexity int, input model.ResumeInput) int
 		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
+		RetireCourse           func(childComplexity int, input model.RetireCourseInput) int
 		RevealNumber           func(childComplexity int, input model.RevealNumberInput) int
 		RevokeLink             func(childComplexity int, input model.RevokeLinkInput) int
 		RevokeShare            func(childComplexity int, input model.RevokeShareInput) int
@@ -673,6 +778,7 @@ type ComplexityRoot struct {
 		TakeOver               func(childComplexity int, input model.TakeOverInput) int
 		TakeSnapshot           func(childComplexity int, input model.TakeSnapshotInput) int
 		TakeStaffSession       func(childComplexity int, input model.TakeStaffSessionInput) int
+		TellOutage             func(childComplexity int, input model.TellOutageInput) int
 		TickFingerprintTask    func(childComplexity int, input model.TickFingerprintTaskInput) int
 		UnlockScreen           func(childComplexity int, input model.UnlockScreenInput) int
 		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
@@ -681,7 +787,17 @@ type ComplexityRoot struct {
 		Watch                  func(childComplexity int, input model.WatchInput) int
 		WatchShare             func(childComplexity int, input model.WatchShareInput) int
 		Whisper                func(childComplexity int, input model.WhisperInput) int
+		WithdrawTraining       func(childComplexity int, input model.WithdrawTrainingInput) int
 		WriteDutyNote          func(childComplexity int, input model.WriteDutyNoteInput) int
+	}
+
+	Notice struct {
+		BeginsAt func(childComplexity int) int
+		En       func(childComplexity int) int
+		EndsAt   func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Ja       func(childComplexity int) int
+		Kind     func(childComplexity int) int
 	}
 
 	OpenLinkPayload struct {
@@ -706,6 +822,36 @@ type ComplexityRoot struct {
 	OriginCount struct {
 		Kind     func(childComplexity int) int
 		Sessions func(childComplexity int) int
+	}
+
+	Outage struct {
+		Alarm       func(childComplexity int) int
+		ClosedAt    func(childComplexity int) int
+		ClosedBy    func(childComplexity int) int
+		Description func(childComplexity int) int
+		ID          func(childComplexity int) int
+		LastSeenAt  func(childComplexity int) int
+		OpenedAt    func(childComplexity int) int
+		OpenedBy    func(childComplexity int) int
+		Outcome     func(childComplexity int) int
+		Part        func(childComplexity int) int
+		Seen        func(childComplexity int) int
+		Told        func(childComplexity int) int
+	}
+
+	OutageConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	OutageEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	OutagePayload struct {
+		Outage func(childComplexity int) int
 	}
 
 	OwedReport struct {
@@ -733,6 +879,7 @@ type ComplexityRoot struct {
 		EndReason func(childComplexity int) int
 		ID        func(childComplexity int) int
 		Limit     func(childComplexity int) int
+		Notices   func(childComplexity int) int
 		Over      func(childComplexity int) int
 		Phone     func(childComplexity int) int
 		Received  func(childComplexity int) int
@@ -825,6 +972,9 @@ type ComplexityRoot struct {
 		Checkpoint        func(childComplexity int) int
 		Classification    func(childComplexity int) int
 		Colleagues        func(childComplexity int) int
+		ContactNotes      func(childComplexity int, first *int, after *string) int
+		Contacts          func(childComplexity int) int
+		Courses           func(childComplexity int) int
 		Deputies          func(childComplexity int, first *int, after *string) int
 		DutyLog           func(childComplexity int, first *int, after *string) int
 		ExportRequest     func(childComplexity int, id string) int
@@ -834,11 +984,14 @@ type ComplexityRoot struct {
 		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
 		Link              func(childComplexity int, secret string) int
 		LooksElsewhere    func(childComplexity int, from string, to string) int
+		Maintenances      func(childComplexity int, first *int, after *string) int
 		Me                func(childComplexity int) int
 		MediaFile         func(childComplexity int, id string) int
 		MediaFiles        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		Notices           func(childComplexity int) int
 		OpenContactTasks  func(childComplexity int) int
 		OtherAgencies     func(childComplexity int) int
+		Outages           func(childComplexity int, first *int, after *string, open *bool) int
 		OwedUsage         func(childComplexity int) int
 		Receptions        func(childComplexity int) int
 		Session           func(childComplexity int, id string) int
@@ -859,6 +1012,9 @@ type ComplexityRoot struct {
 		StaffUnits        func(childComplexity int) int
 		Statistics        func(childComplexity int, from string, to string) int
 		Terminals         func(childComplexity int) int
+		Trainees          func(childComplexity int, first *int, after *string, filter *operations.TraineeFilter) int
+		TrainingGaps      func(childComplexity int) int
+		TrainingRecords   func(childComplexity int, first *int, after *string, personID *string) int
 		UnusedCredentials func(childComplexity int) int
 		UsageReports      func(childComplexity int, first *int, after *string, filter *operations.UsageFilter) int
 		Users             func(childComplexity int, first *int, after *string) int
@@ -1208,6 +1364,7 @@ type ComplexityRoot struct {
 		LeakReportedAt  func(childComplexity int) int
 		MatchNumber     func(childComplexity int) int
 		MatchUntil      func(childComplexity int) int
+		Notices         func(childComplexity int) int
 		Officer         func(childComplexity int) int
 		Owed            func(childComplexity int) int
 		Rules           func(childComplexity int) int
@@ -1317,6 +1474,60 @@ type ComplexityRoot struct {
 		Items    func(childComplexity int) int
 		Language func(childComplexity int) int
 		Version  func(childComplexity int) int
+	}
+
+	Trainee struct {
+		Courses   func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Role      func(childComplexity int) int
+		Unit      func(childComplexity int) int
+		Untrained func(childComplexity int) int
+	}
+
+	TraineeConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	TraineeEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	TrainingGaps struct {
+		People    func(childComplexity int) int
+		Untrained func(childComplexity int) int
+	}
+
+	TrainingPayload struct {
+		Records func(childComplexity int) int
+	}
+
+	TrainingRecord struct {
+		Course      func(childComplexity int) int
+		ID          func(childComplexity int) int
+		PersonID    func(childComplexity int) int
+		PersonKind  func(childComplexity int) int
+		RecordedAt  func(childComplexity int) int
+		RecordedBy  func(childComplexity int) int
+		Teacher     func(childComplexity int) int
+		TrainedOn   func(childComplexity int) int
+		Withdrawal  func(childComplexity int) int
+		WithdrawnAt func(childComplexity int) int
+	}
+
+	TrainingRecordConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	TrainingRecordEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	UnusedCredential struct {
@@ -2032,6 +2243,156 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Consent.Version(childComplexity), true
 
+	case "Contact.addedAt":
+		if e.ComplexityRoot.Contact.AddedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.AddedAt(childComplexity), true
+	case "Contact.email":
+		if e.ComplexityRoot.Contact.Email == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Email(childComplexity), true
+	case "Contact.id":
+		if e.ComplexityRoot.Contact.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.ID(childComplexity), true
+	case "Contact.kind":
+		if e.ComplexityRoot.Contact.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Kind(childComplexity), true
+	case "Contact.organisation":
+		if e.ComplexityRoot.Contact.Organisation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Organisation(childComplexity), true
+	case "Contact.post":
+		if e.ComplexityRoot.Contact.Post == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Post(childComplexity), true
+	case "Contact.removedAt":
+		if e.ComplexityRoot.Contact.RemovedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.RemovedAt(childComplexity), true
+	case "Contact.telephone":
+		if e.ComplexityRoot.Contact.Telephone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Telephone(childComplexity), true
+
+	case "ContactNote.contact":
+		if e.ComplexityRoot.ContactNote.Contact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.Contact(childComplexity), true
+	case "ContactNote.id":
+		if e.ComplexityRoot.ContactNote.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.ID(childComplexity), true
+	case "ContactNote.outage":
+		if e.ComplexityRoot.ContactNote.Outage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.Outage(childComplexity), true
+	case "ContactNote.person":
+		if e.ComplexityRoot.ContactNote.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.Person(childComplexity), true
+	case "ContactNote.text":
+		if e.ComplexityRoot.ContactNote.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.Text(childComplexity), true
+	case "ContactNote.toldAt":
+		if e.ComplexityRoot.ContactNote.ToldAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.ToldAt(childComplexity), true
+	case "ContactNote.user":
+		if e.ComplexityRoot.ContactNote.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.User(childComplexity), true
+	case "ContactNote.way":
+		if e.ComplexityRoot.ContactNote.Way == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.Way(childComplexity), true
+	case "ContactNote.writtenAt":
+		if e.ComplexityRoot.ContactNote.WrittenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNote.WrittenAt(childComplexity), true
+
+	case "ContactNoteConnection.edges":
+		if e.ComplexityRoot.ContactNoteConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNoteConnection.Edges(childComplexity), true
+	case "ContactNoteConnection.nodes":
+		if e.ComplexityRoot.ContactNoteConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNoteConnection.Nodes(childComplexity), true
+	case "ContactNoteConnection.pageInfo":
+		if e.ComplexityRoot.ContactNoteConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNoteConnection.PageInfo(childComplexity), true
+
+	case "ContactNoteEdge.cursor":
+		if e.ComplexityRoot.ContactNoteEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNoteEdge.Cursor(childComplexity), true
+	case "ContactNoteEdge.node":
+		if e.ComplexityRoot.ContactNoteEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNoteEdge.Node(childComplexity), true
+
+	case "ContactNotePayload.note":
+		if e.ComplexityRoot.ContactNotePayload.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactNotePayload.Note(childComplexity), true
+
+	case "ContactPayload.contact":
+		if e.ComplexityRoot.ContactPayload.Contact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactPayload.Contact(childComplexity), true
+
 	case "ContactTask.doneAt":
 		if e.ComplexityRoot.ContactTask.DoneAt == nil {
 			break
@@ -2074,6 +2435,75 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ContactTask.Session(childComplexity), true
+
+	case "Course.audience":
+		if e.ComplexityRoot.Course.Audience == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.Audience(childComplexity), true
+	case "Course.fixed":
+		if e.ComplexityRoot.Course.Fixed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.Fixed(childComplexity), true
+	case "Course.id":
+		if e.ComplexityRoot.Course.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.ID(childComplexity), true
+	case "Course.months":
+		if e.ComplexityRoot.Course.Months == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.Months(childComplexity), true
+	case "Course.title":
+		if e.ComplexityRoot.Course.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.Title(childComplexity), true
+	case "Course.titleEn":
+		if e.ComplexityRoot.Course.TitleEn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Course.TitleEn(childComplexity), true
+
+	case "CoursePayload.course":
+		if e.ComplexityRoot.CoursePayload.Course == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CoursePayload.Course(childComplexity), true
+
+	case "CourseState.course":
+		if e.ComplexityRoot.CourseState.Course == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CourseState.Course(childComplexity), true
+	case "CourseState.trainedOn":
+		if e.ComplexityRoot.CourseState.TrainedOn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CourseState.TrainedOn(childComplexity), true
+	case "CourseState.valid":
+		if e.ComplexityRoot.CourseState.Valid == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CourseState.Valid(childComplexity), true
+	case "CourseState.validUntil":
+		if e.ComplexityRoot.CourseState.ValidUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CourseState.ValidUntil(childComplexity), true
 
 	case "Credential.authenticator":
 		if e.ComplexityRoot.Credential.Authenticator == nil {
@@ -3095,6 +3525,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.LinkTerms.Language(childComplexity), true
+	case "LinkTerms.notices":
+		if e.ComplexityRoot.LinkTerms.Notices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LinkTerms.Notices(childComplexity), true
 	case "LinkTerms.proof":
 		if e.ComplexityRoot.LinkTerms.Proof == nil {
 			break
@@ -3138,6 +3574,100 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.LookCount.User(childComplexity), true
+
+	case "Maintenance.announcedAt":
+		if e.ComplexityRoot.Maintenance.AnnouncedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.AnnouncedAt(childComplexity), true
+	case "Maintenance.announcedBy":
+		if e.ComplexityRoot.Maintenance.AnnouncedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.AnnouncedBy(childComplexity), true
+	case "Maintenance.beginsAt":
+		if e.ComplexityRoot.Maintenance.BeginsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.BeginsAt(childComplexity), true
+	case "Maintenance.endedAt":
+		if e.ComplexityRoot.Maintenance.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.EndedAt(childComplexity), true
+	case "Maintenance.endsAt":
+		if e.ComplexityRoot.Maintenance.EndsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.EndsAt(childComplexity), true
+	case "Maintenance.everybodys":
+		if e.ComplexityRoot.Maintenance.Everybodys == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.Everybodys(childComplexity), true
+	case "Maintenance.id":
+		if e.ComplexityRoot.Maintenance.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.ID(childComplexity), true
+	case "Maintenance.notice":
+		if e.ComplexityRoot.Maintenance.Notice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.Notice(childComplexity), true
+	case "Maintenance.reason":
+		if e.ComplexityRoot.Maintenance.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Maintenance.Reason(childComplexity), true
+
+	case "MaintenanceConnection.edges":
+		if e.ComplexityRoot.MaintenanceConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenanceConnection.Edges(childComplexity), true
+	case "MaintenanceConnection.nodes":
+		if e.ComplexityRoot.MaintenanceConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenanceConnection.Nodes(childComplexity), true
+	case "MaintenanceConnection.pageInfo":
+		if e.ComplexityRoot.MaintenanceConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenanceConnection.PageInfo(childComplexity), true
+
+	case "MaintenanceEdge.cursor":
+		if e.ComplexityRoot.MaintenanceEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenanceEdge.Cursor(childComplexity), true
+	case "MaintenanceEdge.node":
+		if e.ComplexityRoot.MaintenanceEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenanceEdge.Node(childComplexity), true
+
+	case "MaintenancePayload.maintenance":
+		if e.ComplexityRoot.MaintenancePayload.Maintenance == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MaintenancePayload.Maintenance(childComplexity), true
 
 	case "Mark.en":
 		if e.ComplexityRoot.Mark.En == nil {
@@ -3448,6 +3978,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AcknowledgeUsageReport(childComplexity, args["input"].(model.AcknowledgeUsageReportInput)), true
+	case "Mutation.addContact":
+		if e.ComplexityRoot.Mutation.AddContact == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addContact_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddContact(childComplexity, args["input"].(model.AddContactInput)), true
+	case "Mutation.addCourse":
+		if e.ComplexityRoot.Mutation.AddCourse == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addCourse_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddCourse(childComplexity, args["input"].(model.AddCourseInput)), true
 	case "Mutation.addOwnPasskey":
 		if e.ComplexityRoot.Mutation.AddOwnPasskey == nil {
 			break
@@ -3492,6 +4044,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AllowSends(childComplexity, args["input"].(model.AllowSendsInput)), true
+	case "Mutation.announceMaintenance":
+		if e.ComplexityRoot.Mutation.AnnounceMaintenance == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_announceMaintenance_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AnnounceMaintenance(childComplexity, args["input"].(model.AnnounceMaintenanceInput)), true
 	case "Mutation.appointDeputy":
 		if e.ComplexityRoot.Mutation.AppointDeputy == nil {
 			break
@@ -3642,6 +4205,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CloseExport(childComplexity, args["input"].(model.CloseExportInput)), true
+	case "Mutation.closeOutage":
+		if e.ComplexityRoot.Mutation.CloseOutage == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeOutage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseOutage(childComplexity, args["input"].(model.CloseOutageInput)), true
 	case "Mutation.confirmClock":
 		if e.ComplexityRoot.Mutation.ConfirmClock == nil {
 			break
@@ -3692,6 +4266,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EndDeputy(childComplexity, args["input"].(model.EndDeputyInput)), true
+	case "Mutation.endMaintenance":
+		if e.ComplexityRoot.Mutation.EndMaintenance == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endMaintenance_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndMaintenance(childComplexity, args["input"].(model.EndMaintenanceInput)), true
 	case "Mutation.endOwnSession":
 		if e.ComplexityRoot.Mutation.EndOwnSession == nil {
 			break
@@ -3902,6 +4487,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MatchStaffPhone(childComplexity, args["input"].(model.MatchStaffPhoneInput)), true
+	case "Mutation.noteContact":
+		if e.ComplexityRoot.Mutation.NoteContact == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_noteContact_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.NoteContact(childComplexity, args["input"].(model.NoteContactInput)), true
 	case "Mutation.openCase":
 		if e.ComplexityRoot.Mutation.OpenCase == nil {
 			break
@@ -3935,6 +4531,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.OpenMedia(childComplexity, args["input"].(model.OpenMediaInput)), true
+	case "Mutation.openOutage":
+		if e.ComplexityRoot.Mutation.OpenOutage == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_openOutage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.OpenOutage(childComplexity, args["input"].(model.OpenOutageInput)), true
 	case "Mutation.openSharedMedia":
 		if e.ComplexityRoot.Mutation.OpenSharedMedia == nil {
 			break
@@ -3985,6 +4592,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReceiptExport(childComplexity, args["input"].(model.ReceiptExportInput)), true
+	case "Mutation.recordTraining":
+		if e.ComplexityRoot.Mutation.RecordTraining == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_recordTraining_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RecordTraining(childComplexity, args["input"].(model.RecordTrainingInput)), true
 	case "Mutation.registerStaffMember":
 		if e.ComplexityRoot.Mutation.RegisterStaffMember == nil {
 			break
@@ -4046,6 +4664,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReissueStaffCode(childComplexity), true
+	case "Mutation.removeContact":
+		if e.ComplexityRoot.Mutation.RemoveContact == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeContact_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveContact(childComplexity, args["input"].(model.RemoveContactInput)), true
 	case "Mutation.removeCredential":
 		if e.ComplexityRoot.Mutation.RemoveCredential == nil {
 			break
@@ -4250,6 +4879,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResumeStaffPhone(childComplexity, args["input"].(model.ResumeStaffPhoneInput)), true
+	case "Mutation.retireCourse":
+		if e.ComplexityRoot.Mutation.RetireCourse == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_retireCourse_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetireCourse(childComplexity, args["input"].(model.RetireCourseInput)), true
 	case "Mutation.revealNumber":
 		if e.ComplexityRoot.Mutation.RevealNumber == nil {
 			break
@@ -4488,6 +5128,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TakeStaffSession(childComplexity, args["input"].(model.TakeStaffSessionInput)), true
+	case "Mutation.tellOutage":
+		if e.ComplexityRoot.Mutation.TellOutage == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_tellOutage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TellOutage(childComplexity, args["input"].(model.TellOutageInput)), true
 	case "Mutation.tickFingerprintTask":
 		if e.ComplexityRoot.Mutation.TickFingerprintTask == nil {
 			break
@@ -4576,6 +5227,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Whisper(childComplexity, args["input"].(model.WhisperInput)), true
+	case "Mutation.withdrawTraining":
+		if e.ComplexityRoot.Mutation.WithdrawTraining == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_withdrawTraining_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.WithdrawTraining(childComplexity, args["input"].(model.WithdrawTrainingInput)), true
 	case "Mutation.writeDutyNote":
 		if e.ComplexityRoot.Mutation.WriteDutyNote == nil {
 			break
@@ -4587,6 +5249,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.WriteDutyNote(childComplexity, args["input"].(model.WriteDutyNoteInput)), true
+
+	case "Notice.beginsAt":
+		if e.ComplexityRoot.Notice.BeginsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.BeginsAt(childComplexity), true
+	case "Notice.en":
+		if e.ComplexityRoot.Notice.En == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.En(childComplexity), true
+	case "Notice.endsAt":
+		if e.ComplexityRoot.Notice.EndsAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.EndsAt(childComplexity), true
+	case "Notice.id":
+		if e.ComplexityRoot.Notice.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.ID(childComplexity), true
+	case "Notice.ja":
+		if e.ComplexityRoot.Notice.Ja == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.Ja(childComplexity), true
+	case "Notice.kind":
+		if e.ComplexityRoot.Notice.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Notice.Kind(childComplexity), true
 
 	case "OpenLinkPayload.nonce":
 		if e.ComplexityRoot.OpenLinkPayload.Nonce == nil {
@@ -4663,6 +5362,118 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OriginCount.Sessions(childComplexity), true
+
+	case "Outage.alarm":
+		if e.ComplexityRoot.Outage.Alarm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Alarm(childComplexity), true
+	case "Outage.closedAt":
+		if e.ComplexityRoot.Outage.ClosedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.ClosedAt(childComplexity), true
+	case "Outage.closedBy":
+		if e.ComplexityRoot.Outage.ClosedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.ClosedBy(childComplexity), true
+	case "Outage.description":
+		if e.ComplexityRoot.Outage.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Description(childComplexity), true
+	case "Outage.id":
+		if e.ComplexityRoot.Outage.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.ID(childComplexity), true
+	case "Outage.lastSeenAt":
+		if e.ComplexityRoot.Outage.LastSeenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.LastSeenAt(childComplexity), true
+	case "Outage.openedAt":
+		if e.ComplexityRoot.Outage.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.OpenedAt(childComplexity), true
+	case "Outage.openedBy":
+		if e.ComplexityRoot.Outage.OpenedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.OpenedBy(childComplexity), true
+	case "Outage.outcome":
+		if e.ComplexityRoot.Outage.Outcome == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Outcome(childComplexity), true
+	case "Outage.part":
+		if e.ComplexityRoot.Outage.Part == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Part(childComplexity), true
+	case "Outage.seen":
+		if e.ComplexityRoot.Outage.Seen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Seen(childComplexity), true
+	case "Outage.told":
+		if e.ComplexityRoot.Outage.Told == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Outage.Told(childComplexity), true
+
+	case "OutageConnection.edges":
+		if e.ComplexityRoot.OutageConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutageConnection.Edges(childComplexity), true
+	case "OutageConnection.nodes":
+		if e.ComplexityRoot.OutageConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutageConnection.Nodes(childComplexity), true
+	case "OutageConnection.pageInfo":
+		if e.ComplexityRoot.OutageConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutageConnection.PageInfo(childComplexity), true
+
+	case "OutageEdge.cursor":
+		if e.ComplexityRoot.OutageEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutageEdge.Cursor(childComplexity), true
+	case "OutageEdge.node":
+		if e.ComplexityRoot.OutageEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutageEdge.Node(childComplexity), true
+
+	case "OutagePayload.outage":
+		if e.ComplexityRoot.OutagePayload.Outage == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OutagePayload.Outage(childComplexity), true
 
 	case "OwedReport.chasedAt":
 		if e.ComplexityRoot.OwedReport.ChasedAt == nil {
@@ -4757,6 +5568,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OwnSession.Limit(childComplexity), true
+	case "OwnSession.notices":
+		if e.ComplexityRoot.OwnSession.Notices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnSession.Notices(childComplexity), true
 	case "OwnSession.over":
 		if e.ComplexityRoot.OwnSession.Over == nil {
 			break
@@ -5115,6 +5932,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Colleagues(childComplexity), true
+	case "Query.contactNotes":
+		if e.ComplexityRoot.Query.ContactNotes == nil {
+			break
+		}
+
+		args, err := ec.field_Query_contactNotes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ContactNotes(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.contacts":
+		if e.ComplexityRoot.Query.Contacts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Contacts(childComplexity), true
+	case "Query.courses":
+		if e.ComplexityRoot.Query.Courses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Courses(childComplexity), true
 	case "Query.deputies":
 		if e.ComplexityRoot.Query.Deputies == nil {
 			break
@@ -5210,6 +6050,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.LooksElsewhere(childComplexity, args["from"].(string), args["to"].(string)), true
+	case "Query.maintenances":
+		if e.ComplexityRoot.Query.Maintenances == nil {
+			break
+		}
+
+		args, err := ec.field_Query_maintenances_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Maintenances(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.me":
 		if e.ComplexityRoot.Query.Me == nil {
 			break
@@ -5238,6 +6089,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.MediaFiles(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*evidence.Filter), args["sort"].(*evidence.Sort)), true
+	case "Query.notices":
+		if e.ComplexityRoot.Query.Notices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Notices(childComplexity), true
 	case "Query.openContactTasks":
 		if e.ComplexityRoot.Query.OpenContactTasks == nil {
 			break
@@ -5250,6 +6107,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.OtherAgencies(childComplexity), true
+	case "Query.outages":
+		if e.ComplexityRoot.Query.Outages == nil {
+			break
+		}
+
+		args, err := ec.field_Query_outages_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Outages(childComplexity, args["first"].(*int), args["after"].(*string), args["open"].(*bool)), true
 	case "Query.owedUsage":
 		if e.ComplexityRoot.Query.OwedUsage == nil {
 			break
@@ -5420,6 +6288,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Terminals(childComplexity), true
+	case "Query.trainees":
+		if e.ComplexityRoot.Query.Trainees == nil {
+			break
+		}
+
+		args, err := ec.field_Query_trainees_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Trainees(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*operations.TraineeFilter)), true
+	case "Query.trainingGaps":
+		if e.ComplexityRoot.Query.TrainingGaps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.TrainingGaps(childComplexity), true
+	case "Query.trainingRecords":
+		if e.ComplexityRoot.Query.TrainingRecords == nil {
+			break
+		}
+
+		args, err := ec.field_Query_trainingRecords_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.TrainingRecords(childComplexity, args["first"].(*int), args["after"].(*string), args["personID"].(*string)), true
 	case "Query.unusedCredentials":
 		if e.ComplexityRoot.Query.UnusedCredentials == nil {
 			break
@@ -6813,6 +7709,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.StaffPhone.MatchUntil(childComplexity), true
+	case "StaffPhone.notices":
+		if e.ComplexityRoot.StaffPhone.Notices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StaffPhone.Notices(childComplexity), true
 	case "StaffPhone.officer":
 		if e.ComplexityRoot.StaffPhone.Officer == nil {
 			break
@@ -7261,6 +8163,194 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Terms.Version(childComplexity), true
+
+	case "Trainee.courses":
+		if e.ComplexityRoot.Trainee.Courses == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Courses(childComplexity), true
+	case "Trainee.id":
+		if e.ComplexityRoot.Trainee.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.ID(childComplexity), true
+	case "Trainee.kind":
+		if e.ComplexityRoot.Trainee.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Kind(childComplexity), true
+	case "Trainee.name":
+		if e.ComplexityRoot.Trainee.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Name(childComplexity), true
+	case "Trainee.role":
+		if e.ComplexityRoot.Trainee.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Role(childComplexity), true
+	case "Trainee.unit":
+		if e.ComplexityRoot.Trainee.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Unit(childComplexity), true
+	case "Trainee.untrained":
+		if e.ComplexityRoot.Trainee.Untrained == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Trainee.Untrained(childComplexity), true
+
+	case "TraineeConnection.edges":
+		if e.ComplexityRoot.TraineeConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TraineeConnection.Edges(childComplexity), true
+	case "TraineeConnection.nodes":
+		if e.ComplexityRoot.TraineeConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TraineeConnection.Nodes(childComplexity), true
+	case "TraineeConnection.pageInfo":
+		if e.ComplexityRoot.TraineeConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TraineeConnection.PageInfo(childComplexity), true
+
+	case "TraineeEdge.cursor":
+		if e.ComplexityRoot.TraineeEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TraineeEdge.Cursor(childComplexity), true
+	case "TraineeEdge.node":
+		if e.ComplexityRoot.TraineeEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TraineeEdge.Node(childComplexity), true
+
+	case "TrainingGaps.people":
+		if e.ComplexityRoot.TrainingGaps.People == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingGaps.People(childComplexity), true
+	case "TrainingGaps.untrained":
+		if e.ComplexityRoot.TrainingGaps.Untrained == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingGaps.Untrained(childComplexity), true
+
+	case "TrainingPayload.records":
+		if e.ComplexityRoot.TrainingPayload.Records == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingPayload.Records(childComplexity), true
+
+	case "TrainingRecord.course":
+		if e.ComplexityRoot.TrainingRecord.Course == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.Course(childComplexity), true
+	case "TrainingRecord.id":
+		if e.ComplexityRoot.TrainingRecord.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.ID(childComplexity), true
+	case "TrainingRecord.personID":
+		if e.ComplexityRoot.TrainingRecord.PersonID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.PersonID(childComplexity), true
+	case "TrainingRecord.personKind":
+		if e.ComplexityRoot.TrainingRecord.PersonKind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.PersonKind(childComplexity), true
+	case "TrainingRecord.recordedAt":
+		if e.ComplexityRoot.TrainingRecord.RecordedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.RecordedAt(childComplexity), true
+	case "TrainingRecord.recordedBy":
+		if e.ComplexityRoot.TrainingRecord.RecordedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.RecordedBy(childComplexity), true
+	case "TrainingRecord.teacher":
+		if e.ComplexityRoot.TrainingRecord.Teacher == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.Teacher(childComplexity), true
+	case "TrainingRecord.trainedOn":
+		if e.ComplexityRoot.TrainingRecord.TrainedOn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.TrainedOn(childComplexity), true
+	case "TrainingRecord.withdrawal":
+		if e.ComplexityRoot.TrainingRecord.Withdrawal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.Withdrawal(childComplexity), true
+	case "TrainingRecord.withdrawnAt":
+		if e.ComplexityRoot.TrainingRecord.WithdrawnAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecord.WithdrawnAt(childComplexity), true
+
+	case "TrainingRecordConnection.edges":
+		if e.ComplexityRoot.TrainingRecordConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecordConnection.Edges(childComplexity), true
+	case "TrainingRecordConnection.nodes":
+		if e.ComplexityRoot.TrainingRecordConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecordConnection.Nodes(childComplexity), true
+	case "TrainingRecordConnection.pageInfo":
+		if e.ComplexityRoot.TrainingRecordConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecordConnection.PageInfo(childComplexity), true
+
+	case "TrainingRecordEdge.cursor":
+		if e.ComplexityRoot.TrainingRecordEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecordEdge.Cursor(childComplexity), true
+	case "TrainingRecordEdge.node":
+		if e.ComplexityRoot.TrainingRecordEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TrainingRecordEdge.Node(childComplexity), true
 
 	case "UnusedCredential.never":
 		if e.ComplexityRoot.UnusedCredential.Never == nil {
@@ -7759,10 +8849,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AcceptStaffRulesInput", ec.unmarshalInputAcceptStaffRulesInput),
 			graphql.NewInputUnmarshaler("AcknowledgeReportInput", ec.unmarshalInputAcknowledgeReportInput),
 			graphql.NewInputUnmarshaler("AcknowledgeUsageReportInput", ec.unmarshalInputAcknowledgeUsageReportInput),
+			graphql.NewInputUnmarshaler("AddContactInput", ec.unmarshalInputAddContactInput),
+			graphql.NewInputUnmarshaler("AddCourseInput", ec.unmarshalInputAddCourseInput),
 			graphql.NewInputUnmarshaler("AddOwnPasskeyInput", ec.unmarshalInputAddOwnPasskeyInput),
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
 			graphql.NewInputUnmarshaler("AllowPasswordInput", ec.unmarshalInputAllowPasswordInput),
 			graphql.NewInputUnmarshaler("AllowSendsInput", ec.unmarshalInputAllowSendsInput),
+			graphql.NewInputUnmarshaler("AnnounceMaintenanceInput", ec.unmarshalInputAnnounceMaintenanceInput),
 			graphql.NewInputUnmarshaler("AppointDeputyInput", ec.unmarshalInputAppointDeputyInput),
 			graphql.NewInputUnmarshaler("AskModeInput", ec.unmarshalInputAskModeInput),
 			graphql.NewInputUnmarshaler("AssignStaffInput", ec.unmarshalInputAssignStaffInput),
@@ -7777,11 +8870,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ChecksInput", ec.unmarshalInputChecksInput),
 			graphql.NewInputUnmarshaler("CloseContactTaskInput", ec.unmarshalInputCloseContactTaskInput),
 			graphql.NewInputUnmarshaler("CloseExportInput", ec.unmarshalInputCloseExportInput),
+			graphql.NewInputUnmarshaler("CloseOutageInput", ec.unmarshalInputCloseOutageInput),
 			graphql.NewInputUnmarshaler("ConfirmSendInput", ec.unmarshalInputConfirmSendInput),
 			graphql.NewInputUnmarshaler("ConfirmationInput", ec.unmarshalInputConfirmationInput),
 			graphql.NewInputUnmarshaler("DecideExportInput", ec.unmarshalInputDecideExportInput),
 			graphql.NewInputUnmarshaler("DismissLeakReportInput", ec.unmarshalInputDismissLeakReportInput),
 			graphql.NewInputUnmarshaler("EndDeputyInput", ec.unmarshalInputEndDeputyInput),
+			graphql.NewInputUnmarshaler("EndMaintenanceInput", ec.unmarshalInputEndMaintenanceInput),
 			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EnrolTerminalInput", ec.unmarshalInputEnrolTerminalInput),
@@ -7804,18 +8899,22 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("MarkDispatchedInput", ec.unmarshalInputMarkDispatchedInput),
 			graphql.NewInputUnmarshaler("MatchStaffPhoneInput", ec.unmarshalInputMatchStaffPhoneInput),
 			graphql.NewInputUnmarshaler("MediaFilter", ec.unmarshalInputMediaFilter),
+			graphql.NewInputUnmarshaler("NoteContactInput", ec.unmarshalInputNoteContactInput),
 			graphql.NewInputUnmarshaler("OpenCaseInput", ec.unmarshalInputOpenCaseInput),
 			graphql.NewInputUnmarshaler("OpenLinkInput", ec.unmarshalInputOpenLinkInput),
 			graphql.NewInputUnmarshaler("OpenMediaInput", ec.unmarshalInputOpenMediaInput),
+			graphql.NewInputUnmarshaler("OpenOutageInput", ec.unmarshalInputOpenOutageInput),
 			graphql.NewInputUnmarshaler("OpenSharedMediaInput", ec.unmarshalInputOpenSharedMediaInput),
 			graphql.NewInputUnmarshaler("PlaceTerminalInput", ec.unmarshalInputPlaceTerminalInput),
 			graphql.NewInputUnmarshaler("ReadWhisperInput", ec.unmarshalInputReadWhisperInput),
 			graphql.NewInputUnmarshaler("ReceiptExportInput", ec.unmarshalInputReceiptExportInput),
+			graphql.NewInputUnmarshaler("RecordTrainingInput", ec.unmarshalInputRecordTrainingInput),
 			graphql.NewInputUnmarshaler("RegisterStaffMemberInput", ec.unmarshalInputRegisterStaffMemberInput),
 			graphql.NewInputUnmarshaler("RegisterStaffPhoneInput", ec.unmarshalInputRegisterStaffPhoneInput),
 			graphql.NewInputUnmarshaler("RegisterUserInput", ec.unmarshalInputRegisterUserInput),
 			graphql.NewInputUnmarshaler("ReinstateTerminalInput", ec.unmarshalInputReinstateTerminalInput),
 			graphql.NewInputUnmarshaler("ReinstateUserInput", ec.unmarshalInputReinstateUserInput),
+			graphql.NewInputUnmarshaler("RemoveContactInput", ec.unmarshalInputRemoveContactInput),
 			graphql.NewInputUnmarshaler("RemoveCredentialInput", ec.unmarshalInputRemoveCredentialInput),
 			graphql.NewInputUnmarshaler("RemoveStaffMemberInput", ec.unmarshalInputRemoveStaffMemberInput),
 			graphql.NewInputUnmarshaler("RemoveUserInput", ec.unmarshalInputRemoveUserInput),
@@ -7834,6 +8933,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
+			graphql.NewInputUnmarshaler("RetireCourseInput", ec.unmarshalInputRetireCourseInput),
 			graphql.NewInputUnmarshaler("RevealNumberInput", ec.unmarshalInputRevealNumberInput),
 			graphql.NewInputUnmarshaler("RevokeLinkInput", ec.unmarshalInputRevokeLinkInput),
 			graphql.NewInputUnmarshaler("RevokeShareInput", ec.unmarshalInputRevokeShareInput),
@@ -7858,7 +8958,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TakeOverInput", ec.unmarshalInputTakeOverInput),
 			graphql.NewInputUnmarshaler("TakeSnapshotInput", ec.unmarshalInputTakeSnapshotInput),
 			graphql.NewInputUnmarshaler("TakeStaffSessionInput", ec.unmarshalInputTakeStaffSessionInput),
+			graphql.NewInputUnmarshaler("TellOutageInput", ec.unmarshalInputTellOutageInput),
 			graphql.NewInputUnmarshaler("TickFingerprintTaskInput", ec.unmarshalInputTickFingerprintTaskInput),
+			graphql.NewInputUnmarshaler("TraineeFilter", ec.unmarshalInputTraineeFilter),
 			graphql.NewInputUnmarshaler("UnlockScreenInput", ec.unmarshalInputUnlockScreenInput),
 			graphql.NewInputUnmarshaler("UpdateCaseInput", ec.unmarshalInputUpdateCaseInput),
 			graphql.NewInputUnmarshaler("UpdateSettingsInput", ec.unmarshalInputUpdateSettingsInput),
@@ -7867,6 +8969,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("WatchInput", ec.unmarshalInputWatchInput),
 			graphql.NewInputUnmarshaler("WatchShareInput", ec.unmarshalInputWatchShareInput),
 			graphql.NewInputUnmarshaler("WhisperInput", ec.unmarshalInputWhisperInput),
+			graphql.NewInputUnmarshaler("WithdrawTrainingInput", ec.unmarshalInputWithdrawTrainingInput),
 			graphql.NewInputUnmarshaler("WriteDutyNoteInput", ec.unmarshalInputWriteDutyNoteInput),
 		)
 	}
@@ -9252,6 +10355,472 @@ extend enum JournalType {
   DESTINATION_CHANGED
   DELIVERY_DELIVERED
   SENDS_ALLOWED
+}
+`, BuiltIn: false},
+	{Name: "../schema/operations.graphqls", Input: `extend enum JournalType {
+  MAINTENANCE_ANNOUNCED
+  MAINTENANCE_ENDED
+  OUTAGE_OPENED
+  OUTAGE_CLOSED
+  CONTACT_ADDED
+  CONTACT_REMOVED
+  CONTACT_MADE
+  COURSE_ADDED
+  COURSE_RETIRED
+  TRAINING_RECORDED
+  TRAINING_WITHDRAWN
+  DRILL_STARTED
+  DRILL_ENDED
+  DRILL_PLAYED
+  DRILL_PAUSED
+  DRILL_RESUMED
+  DRILL_NUMBER_ADDED
+  DRILL_NUMBER_REMOVED
+}
+
+extend enum PolicyObject {
+  MAINTENANCE
+  OUTAGE
+  CONTACT
+  TRAINING
+  DRILL
+}
+
+"What a notice is about."
+enum NoticeKind {
+  MAINTENANCE
+  OUTAGE
+  DRILL
+}
+
+"A sentence that stands on every page while it is true (第4の5, 第10, 第11). It names nobody and no case."
+type Notice @public {
+  id: ID!
+  kind: NoticeKind!
+  ja: String!
+  en: String!
+  beginsAt: Time
+  endsAt: Time
+}
+
+extend type LinkTerms {
+  "What the caller has to know before: a pause that is near, or that it is a drill."
+  notices: [Notice!]!
+}
+
+extend type OwnSession {
+  "The same, while the video report goes on."
+  notices: [Notice!]!
+}
+
+extend type StaffPhone {
+  "Pauses ahead and faults that are open; that a drill runs, where the phone takes part in one."
+  notices: [Notice!]!
+}
+
+"A time in which reception stops (第4の5): told by the national police, or unavoidable."
+type Maintenance @can(object: MAINTENANCE, action: READ) {
+  id: ID!
+  "The number of the national police's notice; empty where a reason stands."
+  notice: String!
+  "Why it cannot be avoided; empty where a notice stands."
+  reason: String!
+  beginsAt: Time!
+  endsAt: Time!
+  announcedBy: User
+  announcedAt: Time!
+  "It was ended early, or called off."
+  endedAt: Time
+  "It is for every agency of the installation."
+  everybodys: Boolean!
+}
+
+"A page of pauses, the latest first."
+type MaintenanceConnection @can(object: MAINTENANCE, action: READ) {
+  edges: [MaintenanceEdge!]!
+  nodes: [Maintenance!]!
+  pageInfo: PageInfo!
+}
+
+"One pause and its place in the list."
+type MaintenanceEdge @can(object: MAINTENANCE, action: READ) {
+  cursor: String!
+  node: Maintenance!
+}
+
+"What of the system has a fault."
+enum OutagePart {
+  STORAGE
+  RECORDING
+  MESSAGES
+  DATABASE
+  LIVE
+  CLOCK
+  TERMINALS
+  OTHER
+}
+
+"A fault (障害, 第10)."
+type Outage @can(object: OUTAGE, action: READ) {
+  id: ID!
+  part: OutagePart!
+  "The server noticed it by itself."
+  alarm: Boolean!
+  description: String! @can(object: OUTAGE, action: READ)
+  openedBy: User
+  openedAt: Time!
+  "How often the alarm was raised."
+  seen: Int!
+  lastSeenAt: Time!
+  closedAt: Time
+  closedBy: User
+  outcome: String! @can(object: OUTAGE, action: READ)
+  "When, whom and how somebody told of it; it is not closed before."
+  told: [ContactNote!]!
+}
+
+"A page of faults, newest first."
+type OutageConnection @can(object: OUTAGE, action: READ) {
+  edges: [OutageEdge!]!
+  nodes: [Outage!]!
+  pageInfo: PageInfo!
+}
+
+"One fault and its place in the list."
+type OutageEdge @can(object: OUTAGE, action: READ) {
+  cursor: String!
+  node: Outage!
+}
+
+"Whom a contact is for."
+enum ContactKind {
+  "The unit that faults are told to (第10)."
+  FAULTS
+  "The national police (第3の1(2))."
+  NATIONAL
+  "The prefectural headquarters."
+  HEADQUARTERS
+  OTHER
+}
+
+"One line of the directory."
+type Contact @can(object: CONTACT, action: READ) {
+  id: ID!
+  kind: ContactKind!
+  organisation: String! @can(object: CONTACT, action: READ)
+  post: String! @can(object: CONTACT, action: READ)
+  telephone: String! @can(object: CONTACT, action: READ)
+  email: String! @can(object: CONTACT, action: READ)
+  addedAt: Time!
+  removedAt: Time
+}
+
+"How somebody was reached."
+enum ContactWay {
+  PHONE
+  EMAIL
+  RADIO
+  FAX
+  IN_PERSON
+}
+
+"When, whom and how somebody was told, and what. Written once."
+type ContactNote @can(object: CONTACT, action: READ) {
+  id: ID!
+  contact: Contact!
+  user: User!
+  toldAt: Time!
+  way: ContactWay!
+  "Who answered there."
+  person: String! @can(object: CONTACT, action: READ)
+  text: String! @can(object: CONTACT, action: READ)
+  outage: Outage @can(object: OUTAGE, action: READ)
+  writtenAt: Time!
+}
+
+"A page of the contact log, newest first."
+type ContactNoteConnection @can(object: CONTACT, action: READ) {
+  edges: [ContactNoteEdge!]!
+  nodes: [ContactNote!]!
+  pageInfo: PageInfo!
+}
+
+"One note and its place in the log."
+type ContactNoteEdge @can(object: CONTACT, action: READ) {
+  cursor: String!
+  node: ContactNote!
+}
+
+"Whom a course is for."
+enum Audience {
+  "Those who sign in."
+  USERS
+  "Officers in the field."
+  STAFF
+  EVERYBODY
+}
+
+"Something that has to be taught (第11)."
+type Course @can(object: TRAINING, action: READ) {
+  id: ID!
+  "Every agency has it; it cannot be retired."
+  fixed: Boolean!
+  title: String!
+  titleEn: String!
+  audience: Audience!
+  "For how many months it holds; 0 for good."
+  months: Int!
+}
+
+"A person who signs in, or an officer in the field."
+enum PersonKind {
+  USER
+  STAFF
+}
+
+"Where one person stands with one course."
+type CourseState @can(object: TRAINING, action: READ) {
+  course: Course!
+  trainedOn: Date
+  "The last day that it holds; null where it holds for good, or never did."
+  validUntil: Date
+  valid: Boolean!
+}
+
+"One person and what they were taught."
+type Trainee @can(object: TRAINING, action: READ) {
+  kind: PersonKind!
+  id: ID!
+  name: String! @can(object: TRAINING, action: READ)
+  unit: String! @can(object: TRAINING, action: READ)
+  role: Role
+  "Something is missing or has run out."
+  untrained: Boolean!
+  courses: [CourseState!]!
+}
+
+"A page of people."
+type TraineeConnection @can(object: TRAINING, action: READ) {
+  edges: [TraineeEdge!]!
+  nodes: [Trainee!]!
+  pageInfo: PageInfo!
+}
+
+"One person and their place in the list."
+type TraineeEdge @can(object: TRAINING, action: READ) {
+  cursor: String!
+  node: Trainee!
+}
+
+"How many people have to be taught, and how many are missing something."
+type TrainingGaps @can(object: TRAINING, action: READ) {
+  people: Int!
+  untrained: Int!
+}
+
+"Narrows a list of people; what is left out does not narrow."
+input TraineeFilter {
+  "Those to whom something, or the course, is missing."
+  untrained: Boolean
+  courseID: ID
+  kind: PersonKind
+  "A part of the name or the unit."
+  text: String
+}
+
+"One person was taught one course on one day."
+type TrainingRecord @can(object: TRAINING, action: READ) {
+  id: ID!
+  course: ID!
+  personKind: PersonKind!
+  personID: ID!
+  trainedOn: Date!
+  teacher: String! @can(object: TRAINING, action: READ)
+  recordedBy: User
+  recordedAt: Time!
+  withdrawnAt: Time
+  withdrawal: String! @can(object: TRAINING, action: READ)
+}
+
+"A page of records, newest first."
+type TrainingRecordConnection @can(object: TRAINING, action: READ) {
+  edges: [TrainingRecordEdge!]!
+  nodes: [TrainingRecord!]!
+  pageInfo: PageInfo!
+}
+
+"One record and its place in the list."
+type TrainingRecordEdge @can(object: TRAINING, action: READ) {
+  cursor: String!
+  node: TrainingRecord!
+}
+
+"A pause: a notice's number or a reason, not both."
+input AnnounceMaintenanceInput {
+  notice: String = ""
+  reason: String = ""
+  beginsAt: Time!
+  endsAt: Time!
+}
+
+"The pause that is over, or will not be."
+input EndMaintenanceInput {
+  maintenanceID: ID!
+}
+
+"A fault that somebody noticed."
+input OpenOutageInput {
+  part: OutagePart!
+  "At most 500 characters."
+  description: String!
+}
+
+"Who was told of a fault."
+input TellOutageInput {
+  outageID: ID!
+  contactID: ID!
+  toldAt: Time!
+  way: ContactWay!
+  person: String = ""
+  "At most 500 characters."
+  text: String!
+}
+
+"What became of a fault."
+input CloseOutageInput {
+  outageID: ID!
+  "At most 500 characters."
+  outcome: String!
+}
+
+"A line for the directory."
+input AddContactInput {
+  kind: ContactKind!
+  organisation: String!
+  post: String = ""
+  telephone: String = ""
+  email: String = ""
+}
+
+"The line that is out of date."
+input RemoveContactInput {
+  contactID: ID!
+}
+
+"Who was reached, and what was said."
+input NoteContactInput {
+  contactID: ID!
+  toldAt: Time!
+  way: ContactWay!
+  person: String = ""
+  "At most 500 characters."
+  text: String!
+}
+
+"A course of the agency's own."
+input AddCourseInput {
+  title: String!
+  audience: Audience!
+  "For how many months it holds, at most 60; 0 for good."
+  months: Int!
+}
+
+"The course that is taught no more."
+input RetireCourseInput {
+  courseID: ID!
+}
+
+"Who was taught what, when and by whom; at most 200 people."
+input RecordTrainingInput {
+  courseID: ID!
+  trainedOn: Date!
+  teacher: String = ""
+  userIDs: [ID!] = []
+  staffIDs: [ID!] = []
+}
+
+"The record that is wrong."
+input WithdrawTrainingInput {
+  recordID: ID!
+  reason: String!
+}
+
+"The pause."
+type MaintenancePayload @can(object: MAINTENANCE, action: READ) {
+  maintenance: Maintenance!
+}
+
+"The fault."
+type OutagePayload @can(object: OUTAGE, action: READ) {
+  outage: Outage!
+}
+
+"The line of the directory."
+type ContactPayload @can(object: CONTACT, action: READ) {
+  contact: Contact!
+}
+
+"The note."
+type ContactNotePayload @can(object: CONTACT, action: READ) {
+  note: ContactNote!
+}
+
+"The course."
+type CoursePayload @can(object: TRAINING, action: READ) {
+  course: Course!
+}
+
+"The records, one for each person."
+type TrainingPayload @can(object: TRAINING, action: READ) {
+  records: [TrainingRecord!]!
+}
+
+extend type Query {
+  "What stands on the pages of those at work: pauses ahead and faults that are open (第4の5, 第10)."
+  notices: [Notice!]! @can(object: MAINTENANCE, action: READ)
+  "The pauses that were announced (第4の5)."
+  maintenances(first: Int = 50, after: String): MaintenanceConnection! @can(object: MAINTENANCE, action: READ)
+  "The faults (第10)."
+  outages(first: Int = 50, after: String, open: Boolean): OutageConnection! @can(object: OUTAGE, action: READ)
+  "The directory: whom faults are told to, the national police, headquarters (第3の1(2), 第10)."
+  contacts: [Contact!]! @can(object: CONTACT, action: READ)
+  "Who was told what, and when."
+  contactNotes(first: Int = 50, after: String): ContactNoteConnection! @can(object: CONTACT, action: READ)
+  "What has to be taught (第11)."
+  courses: [Course!]! @can(object: TRAINING, action: READ)
+  "Everybody who has to be taught, officers too, and where they stand (第11)."
+  trainees(first: Int = 50, after: String, filter: TraineeFilter): TraineeConnection! @can(object: TRAINING, action: READ)
+  "How many are untrained."
+  trainingGaps: TrainingGaps! @can(object: TRAINING, action: READ)
+  "The records of training; of one person, where an id is given."
+  trainingRecords(first: Int = 50, after: String, personID: ID): TrainingRecordConnection! @can(object: TRAINING, action: READ)
+}
+
+extend type Mutation {
+  "Announces a pause (第4の5). MAINTENANCE_GROUND."
+  announceMaintenance(input: AnnounceMaintenanceInput!): MaintenancePayload! @can(object: MAINTENANCE, action: MANAGE)
+  "Ends a pause early, or calls it off."
+  endMaintenance(input: EndMaintenanceInput!): MaintenancePayload! @can(object: MAINTENANCE, action: MANAGE)
+  "Records a fault that somebody noticed (第10). REASON_MISSING."
+  openOutage(input: OpenOutageInput!): OutagePayload! @can(object: OUTAGE, action: OPEN)
+  "Records when, whom and how a supervisor told of a fault (第10). REASON_MISSING."
+  tellOutage(input: TellOutageInput!): OutagePayload! @can(object: OUTAGE, action: UPDATE)
+  "Closes a fault. OUTAGE_NOT_TOLD before somebody was told, REASON_MISSING."
+  closeOutage(input: CloseOutageInput!): OutagePayload! @can(object: OUTAGE, action: UPDATE)
+  "Adds a line to the directory."
+  addContact(input: AddContactInput!): ContactPayload! @can(object: CONTACT, action: MANAGE)
+  "Takes a line out of the directory; the log stays."
+  removeContact(input: RemoveContactInput!): ContactPayload! @can(object: CONTACT, action: MANAGE)
+  "Writes down that somebody was reached (第3の1(2)). REASON_MISSING."
+  noteContact(input: NoteContactInput!): ContactNotePayload! @can(object: CONTACT, action: UPDATE)
+  "Adds a course of the agency's own (第11)."
+  addCourse(input: AddCourseInput!): CoursePayload! @can(object: TRAINING, action: MANAGE)
+  "Retires a course of the agency's own. COURSE_FIXED."
+  retireCourse(input: RetireCourseInput!): CoursePayload! @can(object: TRAINING, action: MANAGE)
+  "Records that people were taught (第11)."
+  recordTraining(input: RecordTrainingInput!): TrainingPayload! @can(object: TRAINING, action: MANAGE)
+  "Says that a record is wrong; it counts no more. REASON_MISSING."
+  withdrawTraining(input: WithdrawTrainingInput!): TrainingPayload! @can(object: TRAINING, action: MANAGE)
 }
 `, BuiltIn: false},
 	{Name: "../schema/people.graphqls", Input: `extend type Query {
@@ -11866,6 +13435,90 @@ func (ec *executionContext) childFields_Consent(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Consent", field.Name)
 }
 
+func (ec *executionContext) childFields_Contact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Contact_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Contact_kind(ctx, field)
+	case "organisation":
+		return ec.fieldContext_Contact_organisation(ctx, field)
+	case "post":
+		return ec.fieldContext_Contact_post(ctx, field)
+	case "telephone":
+		return ec.fieldContext_Contact_telephone(ctx, field)
+	case "email":
+		return ec.fieldContext_Contact_email(ctx, field)
+	case "addedAt":
+		return ec.fieldContext_Contact_addedAt(ctx, field)
+	case "removedAt":
+		return ec.fieldContext_Contact_removedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Contact", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactNote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ContactNote_id(ctx, field)
+	case "contact":
+		return ec.fieldContext_ContactNote_contact(ctx, field)
+	case "user":
+		return ec.fieldContext_ContactNote_user(ctx, field)
+	case "toldAt":
+		return ec.fieldContext_ContactNote_toldAt(ctx, field)
+	case "way":
+		return ec.fieldContext_ContactNote_way(ctx, field)
+	case "person":
+		return ec.fieldContext_ContactNote_person(ctx, field)
+	case "text":
+		return ec.fieldContext_ContactNote_text(ctx, field)
+	case "outage":
+		return ec.fieldContext_ContactNote_outage(ctx, field)
+	case "writtenAt":
+		return ec.fieldContext_ContactNote_writtenAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactNote", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactNoteConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ContactNoteConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ContactNoteConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ContactNoteConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactNoteConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactNoteEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ContactNoteEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ContactNoteEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactNoteEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactNotePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "note":
+		return ec.fieldContext_ContactNotePayload_note(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactNotePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ContactPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "contact":
+		return ec.fieldContext_ContactPayload_contact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ContactPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ContactTask(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -11884,6 +13537,46 @@ func (ec *executionContext) childFields_ContactTask(ctx context.Context, field g
 		return ec.fieldContext_ContactTask_session(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ContactTask", field.Name)
+}
+
+func (ec *executionContext) childFields_Course(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Course_id(ctx, field)
+	case "fixed":
+		return ec.fieldContext_Course_fixed(ctx, field)
+	case "title":
+		return ec.fieldContext_Course_title(ctx, field)
+	case "titleEn":
+		return ec.fieldContext_Course_titleEn(ctx, field)
+	case "audience":
+		return ec.fieldContext_Course_audience(ctx, field)
+	case "months":
+		return ec.fieldContext_Course_months(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Course", field.Name)
+}
+
+func (ec *executionContext) childFields_CoursePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "course":
+		return ec.fieldContext_CoursePayload_course(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CoursePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CourseState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "course":
+		return ec.fieldContext_CourseState_course(ctx, field)
+	case "trainedOn":
+		return ec.fieldContext_CourseState_trainedOn(ctx, field)
+	case "validUntil":
+		return ec.fieldContext_CourseState_validUntil(ctx, field)
+	case "valid":
+		return ec.fieldContext_CourseState_valid(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CourseState", field.Name)
 }
 
 func (ec *executionContext) childFields_Credential(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12436,6 +14129,8 @@ func (ec *executionContext) childFields_LinkTerms(ctx context.Context, field gra
 		return ec.fieldContext_LinkTerms_codeRequired(ctx, field)
 	case "terms":
 		return ec.fieldContext_LinkTerms_terms(ctx, field)
+	case "notices":
+		return ec.fieldContext_LinkTerms_notices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LinkTerms", field.Name)
 }
@@ -12454,6 +14149,60 @@ func (ec *executionContext) childFields_LookCount(ctx context.Context, field gra
 		return ec.fieldContext_LookCount_handover(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LookCount", field.Name)
+}
+
+func (ec *executionContext) childFields_Maintenance(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Maintenance_id(ctx, field)
+	case "notice":
+		return ec.fieldContext_Maintenance_notice(ctx, field)
+	case "reason":
+		return ec.fieldContext_Maintenance_reason(ctx, field)
+	case "beginsAt":
+		return ec.fieldContext_Maintenance_beginsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_Maintenance_endsAt(ctx, field)
+	case "announcedBy":
+		return ec.fieldContext_Maintenance_announcedBy(ctx, field)
+	case "announcedAt":
+		return ec.fieldContext_Maintenance_announcedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Maintenance_endedAt(ctx, field)
+	case "everybodys":
+		return ec.fieldContext_Maintenance_everybodys(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Maintenance", field.Name)
+}
+
+func (ec *executionContext) childFields_MaintenanceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_MaintenanceConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_MaintenanceConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MaintenanceConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MaintenanceConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_MaintenanceEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MaintenanceEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_MaintenanceEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MaintenanceEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_MaintenancePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "maintenance":
+		return ec.fieldContext_MaintenancePayload_maintenance(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MaintenancePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Mark(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12582,6 +14331,24 @@ func (ec *executionContext) childFields_MediaFileEdge(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type MediaFileEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_Notice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Notice_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Notice_kind(ctx, field)
+	case "ja":
+		return ec.fieldContext_Notice_ja(ctx, field)
+	case "en":
+		return ec.fieldContext_Notice_en(ctx, field)
+	case "beginsAt":
+		return ec.fieldContext_Notice_beginsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_Notice_endsAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Notice", field.Name)
+}
+
 func (ec *executionContext) childFields_OpenLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "terms":
@@ -12628,6 +14395,66 @@ func (ec *executionContext) childFields_OriginCount(ctx context.Context, field g
 		return ec.fieldContext_OriginCount_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OriginCount", field.Name)
+}
+
+func (ec *executionContext) childFields_Outage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Outage_id(ctx, field)
+	case "part":
+		return ec.fieldContext_Outage_part(ctx, field)
+	case "alarm":
+		return ec.fieldContext_Outage_alarm(ctx, field)
+	case "description":
+		return ec.fieldContext_Outage_description(ctx, field)
+	case "openedBy":
+		return ec.fieldContext_Outage_openedBy(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_Outage_openedAt(ctx, field)
+	case "seen":
+		return ec.fieldContext_Outage_seen(ctx, field)
+	case "lastSeenAt":
+		return ec.fieldContext_Outage_lastSeenAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_Outage_closedAt(ctx, field)
+	case "closedBy":
+		return ec.fieldContext_Outage_closedBy(ctx, field)
+	case "outcome":
+		return ec.fieldContext_Outage_outcome(ctx, field)
+	case "told":
+		return ec.fieldContext_Outage_told(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Outage", field.Name)
+}
+
+func (ec *executionContext) childFields_OutageConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_OutageConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_OutageConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_OutageConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OutageConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_OutageEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_OutageEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_OutageEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OutageEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_OutagePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "outage":
+		return ec.fieldContext_OutagePayload_outage(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OutagePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_OwedReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12690,6 +14517,8 @@ func (ec *executionContext) childFields_OwnSession(ctx context.Context, field gr
 		return ec.fieldContext_OwnSession_received(ctx, field)
 	case "limit":
 		return ec.fieldContext_OwnSession_limit(ctx, field)
+	case "notices":
+		return ec.fieldContext_OwnSession_notices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OwnSession", field.Name)
 }
@@ -13562,6 +15391,8 @@ func (ec *executionContext) childFields_StaffPhone(ctx context.Context, field gr
 		return ec.fieldContext_StaffPhone_owed(ctx, field)
 	case "leakReportedAt":
 		return ec.fieldContext_StaffPhone_leakReportedAt(ctx, field)
+	case "notices":
+		return ec.fieldContext_StaffPhone_notices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StaffPhone", field.Name)
 }
@@ -13736,6 +15567,114 @@ func (ec *executionContext) childFields_Terms(ctx context.Context, field graphql
 		return ec.fieldContext_Terms_danger(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Terms", field.Name)
+}
+
+func (ec *executionContext) childFields_Trainee(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_Trainee_kind(ctx, field)
+	case "id":
+		return ec.fieldContext_Trainee_id(ctx, field)
+	case "name":
+		return ec.fieldContext_Trainee_name(ctx, field)
+	case "unit":
+		return ec.fieldContext_Trainee_unit(ctx, field)
+	case "role":
+		return ec.fieldContext_Trainee_role(ctx, field)
+	case "untrained":
+		return ec.fieldContext_Trainee_untrained(ctx, field)
+	case "courses":
+		return ec.fieldContext_Trainee_courses(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Trainee", field.Name)
+}
+
+func (ec *executionContext) childFields_TraineeConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TraineeConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_TraineeConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TraineeConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TraineeConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TraineeEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TraineeEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TraineeEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TraineeEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_TrainingGaps(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "people":
+		return ec.fieldContext_TrainingGaps_people(ctx, field)
+	case "untrained":
+		return ec.fieldContext_TrainingGaps_untrained(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrainingGaps", field.Name)
+}
+
+func (ec *executionContext) childFields_TrainingPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "records":
+		return ec.fieldContext_TrainingPayload_records(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrainingPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_TrainingRecord(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_TrainingRecord_id(ctx, field)
+	case "course":
+		return ec.fieldContext_TrainingRecord_course(ctx, field)
+	case "personKind":
+		return ec.fieldContext_TrainingRecord_personKind(ctx, field)
+	case "personID":
+		return ec.fieldContext_TrainingRecord_personID(ctx, field)
+	case "trainedOn":
+		return ec.fieldContext_TrainingRecord_trainedOn(ctx, field)
+	case "teacher":
+		return ec.fieldContext_TrainingRecord_teacher(ctx, field)
+	case "recordedBy":
+		return ec.fieldContext_TrainingRecord_recordedBy(ctx, field)
+	case "recordedAt":
+		return ec.fieldContext_TrainingRecord_recordedAt(ctx, field)
+	case "withdrawnAt":
+		return ec.fieldContext_TrainingRecord_withdrawnAt(ctx, field)
+	case "withdrawal":
+		return ec.fieldContext_TrainingRecord_withdrawal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrainingRecord", field.Name)
+}
+
+func (ec *executionContext) childFields_TrainingRecordConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_TrainingRecordConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_TrainingRecordConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_TrainingRecordConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrainingRecordConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_TrainingRecordEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_TrainingRecordEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_TrainingRecordEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TrainingRecordEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_UnusedCredential(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

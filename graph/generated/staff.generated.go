@@ -2532,6 +2532,38 @@ func (ec *executionContext) fieldContext_StaffPhone_leakReportedAt(_ context.Con
 	return graphql.NewScalarFieldContext("StaffPhone", field, false, false, "Time")
 }
 
+func (ec *executionContext) _StaffPhone_notices(ctx context.Context, field graphql.CollectedField, obj *model.StaffPhone) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StaffPhone_notices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.Notice) graphql.Marshaler {
+			return ec.marshalNNotice2ᚕᚖgenbaᚋserverᚋoperationsᚐNoticeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StaffPhone_notices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "StaffPhone",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Notice(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _StaffPhonePayload_phone(ctx context.Context, field graphql.CollectedField, obj *model.StaffPhonePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5881,6 +5913,11 @@ func (ec *executionContext) _StaffPhone(ctx context.Context, sel ast.SelectionSe
 		case "leakReportedAt":
 			out.Values[i] = ec._StaffPhone_leakReportedAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "notices":
+			out.Values[i] = ec._StaffPhone_notices(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:

@@ -32,6 +32,23 @@ type AcknowledgeUsageReportInput struct {
 	ReportID string `json:"reportID"`
 }
 
+// A line for the directory.
+type AddContactInput struct {
+	Kind         operations.ContactKind `json:"kind"`
+	Organisation string                 `json:"organisation"`
+	Post         *string                `json:"post,omitempty"`
+	Telephone    *string                `json:"telephone,omitempty"`
+	Email        *string                `json:"email,omitempty"`
+}
+
+// A course of the agency's own.
+type AddCourseInput struct {
+	Title    string              `json:"title"`
+	Audience operations.Audience `json:"audience"`
+	// For how many months it holds, at most 60; 0 for good.
+	Months int `json:"months"`
+}
+
 // A manager's own new passkey.
 type AddOwnPasskeyInput struct {
 	Challenge string `json:"challenge"`
@@ -59,6 +76,14 @@ type AllowSendsInput struct {
 	SessionID string `json:"sessionID"`
 	// At most 500 characters.
 	Reason string `json:"reason"`
+}
+
+// A pause: a notice's number or a reason, not both.
+type AnnounceMaintenanceInput struct {
+	Notice   *string   `json:"notice,omitempty"`
+	Reason   *string   `json:"reason,omitempty"`
+	BeginsAt time.Time `json:"beginsAt"`
+	EndsAt   time.Time `json:"endsAt"`
 }
 
 // Whom to appoint, for which days, and why.
@@ -244,6 +269,13 @@ type CloseExportInput struct {
 	Note *string `json:"note,omitempty"`
 }
 
+// What became of a fault.
+type CloseOutageInput struct {
+	OutageID string `json:"outageID"`
+	// At most 500 characters.
+	Outcome string `json:"outcome"`
+}
+
 // Somebody who can go on with a video report.
 type Colleague struct {
 	User     *identity.User `json:"user"`
@@ -277,6 +309,34 @@ type ConfirmationPayload struct {
 	Passkey *PasskeyPayload `json:"passkey,omitempty"`
 	// The password will do.
 	Password bool `json:"password"`
+}
+
+// A page of the contact log, newest first.
+type ContactNoteConnection struct {
+	Edges    []*ContactNoteEdge        `json:"edges"`
+	Nodes    []*operations.ContactNote `json:"nodes"`
+	PageInfo *PageInfo                 `json:"pageInfo"`
+}
+
+// One note and its place in the log.
+type ContactNoteEdge struct {
+	Cursor string                  `json:"cursor"`
+	Node   *operations.ContactNote `json:"node"`
+}
+
+// The note.
+type ContactNotePayload struct {
+	Note *operations.ContactNote `json:"note"`
+}
+
+// The line of the directory.
+type ContactPayload struct {
+	Contact *operations.Contact `json:"contact"`
+}
+
+// The course.
+type CoursePayload struct {
+	Course *operations.Course `json:"course"`
 }
 
 // Approved, or refused with the reason.
@@ -338,6 +398,11 @@ type DutyNotePayload struct {
 // Which appointment ends now.
 type EndDeputyInput struct {
 	DeputyID string `json:"deputyID"`
+}
+
+// The pause that is over, or will not be.
+type EndMaintenanceInput struct {
+	MaintenanceID string `json:"maintenanceID"`
 }
 
 // Which reception ends.
@@ -572,6 +637,24 @@ type LookCount struct {
 	Handover int `json:"handover"`
 }
 
+// A page of pauses, the latest first.
+type MaintenanceConnection struct {
+	Edges    []*MaintenanceEdge        `json:"edges"`
+	Nodes    []*operations.Maintenance `json:"nodes"`
+	PageInfo *PageInfo                 `json:"pageInfo"`
+}
+
+// One pause and its place in the list.
+type MaintenanceEdge struct {
+	Cursor string                  `json:"cursor"`
+	Node   *operations.Maintenance `json:"node"`
+}
+
+// The pause.
+type MaintenancePayload struct {
+	Maintenance *operations.Maintenance `json:"maintenance"`
+}
+
 // One property of what the system holds, and its grade (第6の2).
 type Mark struct {
 	Level string `json:"level"`
@@ -637,6 +720,16 @@ type MediaFileEdge struct {
 type Mutation struct {
 }
 
+// Who was reached, and what was said.
+type NoteContactInput struct {
+	ContactID string         `json:"contactID"`
+	ToldAt    time.Time      `json:"toldAt"`
+	Way       operations.Way `json:"way"`
+	Person    *string        `json:"person,omitempty"`
+	// At most 500 characters.
+	Text string `json:"text"`
+}
+
 // What is known of a new case.
 type OpenCaseInput struct {
 	Class *cases.Class `json:"class,omitempty"`
@@ -683,6 +776,13 @@ type OpenMediaPayload struct {
 	Viewing     *evidence.Viewing   `json:"viewing"`
 }
 
+// A fault that somebody noticed.
+type OpenOutageInput struct {
+	Part operations.Part `json:"part"`
+	// At most 500 characters.
+	Description string `json:"description"`
+}
+
 // What to look at, by which share.
 type OpenSharedMediaInput struct {
 	ShareID     string `json:"shareID"`
@@ -695,6 +795,24 @@ type OpenSharedMediaPayload struct {
 	URL         string    `json:"url"`
 	ExpiresAt   time.Time `json:"expiresAt"`
 	ContentType string    `json:"contentType"`
+}
+
+// A page of faults, newest first.
+type OutageConnection struct {
+	Edges    []*OutageEdge        `json:"edges"`
+	Nodes    []*operations.Outage `json:"nodes"`
+	PageInfo *PageInfo            `json:"pageInfo"`
+}
+
+// One fault and its place in the list.
+type OutageEdge struct {
+	Cursor string             `json:"cursor"`
+	Node   *operations.Outage `json:"node"`
+}
+
+// The fault.
+type OutagePayload struct {
+	Outage *operations.Outage `json:"outage"`
 }
 
 // A use that an officer still has to report (第4の4(1)イ).
@@ -731,6 +849,8 @@ type OwnSession struct {
 	Received int64 `json:"received"`
 	// The most that may be received.
 	Limit int64 `json:"limit"`
+	// The same, while the video report goes on.
+	Notices []*operations.Notice `json:"notices"`
 }
 
 // One upload of this phone.
@@ -818,6 +938,15 @@ type ReceptionPayload struct {
 	Reception *identity.ReceptionGrant `json:"reception"`
 }
 
+// Who was taught what, when and by whom; at most 200 people.
+type RecordTrainingInput struct {
+	CourseID  string   `json:"courseID"`
+	TrainedOn string   `json:"trainedOn"`
+	Teacher   *string  `json:"teacher,omitempty"`
+	UserIDs   []string `json:"userIDs,omitempty"`
+	StaffIDs  []string `json:"staffIDs,omitempty"`
+}
+
 // The officer to register.
 type RegisterStaffMemberInput struct {
 	// 所属; at most 100 characters.
@@ -858,6 +987,11 @@ type ReinstateTerminalInput struct {
 // Who may sign in again.
 type ReinstateUserInput struct {
 	UserID string `json:"userID"`
+}
+
+// The line that is out of date.
+type RemoveContactInput struct {
+	ContactID string `json:"contactID"`
 }
 
 // Which passkey is erased.
@@ -1009,6 +1143,11 @@ type ResumeStaffPhoneInput struct {
 	Nonce   string `json:"nonce"`
 	// ECDSA P-256 with SHA-256 over the nonce's UTF-8, as the browser gives it (r and s), base64.
 	Signature string `json:"signature"`
+}
+
+// The course that is taught no more.
+type RetireCourseInput struct {
+	CourseID string `json:"courseID"`
 }
 
 // Whose number, and what for.
@@ -1313,6 +1452,8 @@ type StaffPhone struct {
 	Owed []*OwedUsage `json:"owed"`
 	// The own leak report that is not answered yet.
 	LeakReportedAt *time.Time `json:"leakReportedAt,omitempty"`
+	// Pauses ahead and faults that are open; that a drill runs, where the phone takes part in one.
+	Notices []*operations.Notice `json:"notices"`
 }
 
 // The phone's own view.
@@ -1392,6 +1533,17 @@ type TakeStaffSessionInput struct {
 	SessionID string `json:"sessionID"`
 }
 
+// Who was told of a fault.
+type TellOutageInput struct {
+	OutageID  string         `json:"outageID"`
+	ContactID string         `json:"contactID"`
+	ToldAt    time.Time      `json:"toldAt"`
+	Way       operations.Way `json:"way"`
+	Person    *string        `json:"person,omitempty"`
+	// At most 500 characters.
+	Text string `json:"text"`
+}
+
 // The terminal after the change.
 type TerminalPayload struct {
 	Terminal *identity.Terminal `json:"terminal"`
@@ -1405,6 +1557,43 @@ type TerminalsEvent struct {
 // Which fingerprint is gone.
 type TickFingerprintTaskInput struct {
 	FingerprintTaskID string `json:"fingerprintTaskID"`
+}
+
+// A page of people.
+type TraineeConnection struct {
+	Edges    []*TraineeEdge        `json:"edges"`
+	Nodes    []*operations.Trainee `json:"nodes"`
+	PageInfo *PageInfo             `json:"pageInfo"`
+}
+
+// One person and their place in the list.
+type TraineeEdge struct {
+	Cursor string              `json:"cursor"`
+	Node   *operations.Trainee `json:"node"`
+}
+
+// How many people have to be taught, and how many are missing something.
+type TrainingGaps struct {
+	People    int `json:"people"`
+	Untrained int `json:"untrained"`
+}
+
+// The records, one for each person.
+type TrainingPayload struct {
+	Records []*operations.TrainingRecord `json:"records"`
+}
+
+// A page of records, newest first.
+type TrainingRecordConnection struct {
+	Edges    []*TrainingRecordEdge        `json:"edges"`
+	Nodes    []*operations.TrainingRecord `json:"nodes"`
+	PageInfo *PageInfo                    `json:"pageInfo"`
+}
+
+// One record and its place in the list.
+type TrainingRecordEdge struct {
+	Cursor string                     `json:"cursor"`
+	Node   *operations.TrainingRecord `json:"node"`
 }
 
 // How a screen is unlocked.
@@ -1550,6 +1739,12 @@ type WhisperInput struct {
 	SessionID string `json:"sessionID"`
 	// At most 200 characters.
 	Text string `json:"text"`
+}
+
+// The record that is wrong.
+type WithdrawTrainingInput struct {
+	RecordID string `json:"recordID"`
+	Reason   string `json:"reason"`
 }
 
 // A note for the duty log.

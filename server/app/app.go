@@ -69,6 +69,7 @@ type App struct {
 	// there is no such exception.
 	demoTerminal string
 	strict       bool
+	faults       faults
 
 	// serverKey signs what travels with a page and comes back
 	serverKey interface{ MAC(data []byte) []byte }
@@ -188,6 +189,7 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	} else {
 		a.People.UsePasskeys(passkeys)
 	}
+	a.Notify.OnTrouble(func(agency string) { a.alarm(agency, operations.Messages) })
 	a.People.OnCut(a.streams.leave)
 	a.Cases.OnOver(a.streams.over)
 	a.Cases.OnHeld(a.streams.held)

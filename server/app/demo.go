@@ -16,6 +16,7 @@ import (
 
 	"genba/policy"
 	"genba/server/identity"
+	"genba/server/operations"
 )
 
 // Demo is what demo mode writes to demo.json in the data folder: one agency
@@ -82,6 +83,9 @@ func (a *App) makeDemo(ctx context.Context) (*Demo, error) {
 	if err := a.addDemoTerminal(ctx, d, agency.ID); err != nil {
 		return nil, err
 	}
+	if err := a.addDemoContacts(ctx, agency.ID); err != nil {
+		return nil, err
+	}
 	return d, writeDemo(path, d)
 }
 
@@ -104,6 +108,24 @@ func (a *App) addDemoTerminal(ctx context.Context, d *Demo, agency string) error
 		return fmt.Errorf("write terminal key: %w", err)
 	}
 	d.Terminal = &DemoTerminal{ID: t.ID, Number: t.Number, Kind: t.Kind, PrivateKey: string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))}
+	return nil
+}
+
+// addDemoContacts fills the directory with whom the directive names (第3の1(2),
+// 第10).
+func (a *App) addDemoContacts(ctx context.Context, agency string) error {
+	house := policy.SystemActor()
+	house.Agency = agency
+	for _, c := range []operations.NewContact{
+		{Kind: operations.ForFaults, Organisation: "東北管区警察局福島県情報通信部機動通信課", Post: "当直"},
+		{Kind: operations.National, Organisation: "警察庁", Post: "警察庁運用管理責任者"},
+		{Kind: operations.National, Organisation: "警察庁", Post: "警察庁システム管理責任者"},
+		{Kind: operations.Headquarters, Organisation: "県警察本部", Post: "本部システム管理責任者"},
+	} {
+		if _, err := a.Operations.AddContact(ctx, house, c); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

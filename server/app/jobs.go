@@ -41,6 +41,7 @@ func (a *App) jobs() []func(context.Context) {
 		a.every("raise export alarms", tendEvery, func(ctx context.Context) error { _, err := a.Evidence.AlarmExports(ctx); return err }),
 		a.every("close writings", tendEvery, a.Evidence.CloseWritings),
 		a.every("checkpoint", checkpointEvery, a.checkpoint),
+		a.every("look for faults", probeEvery, a.LookForFaults),
 	}
 }
 

@@ -140,6 +140,9 @@ func (s *streams) note() {
 		default:
 			sending := e.Kind == live.Connected || e.Kind == live.Resumed || e.Kind == live.Unrecorded
 			err = s.a.Cases.SetLive(ctx, e.Session, sending, journalled[e.Kind], e.Peer)
+			if e.Kind == live.Unrecorded {
+				err = errors.Join(err, s.a.unrecorded(ctx, e.Session))
+			}
 		}
 		cancel()
 		if err != nil {

@@ -84,6 +84,9 @@ type Cases struct {
 	staffStarted []func(tx *database.Tx, s *Session) error
 	staffRevoked []func(tx *database.Tx, actor policy.Actor, l *StaffLink) error
 	shareOver    []func(shareID string)
+
+	drillGuards []func(tx *database.Tx, k *Case, number, email string) error
+	real        []func(tx *database.Tx, actor policy.Actor) error
 }
 
 // New opens the room.
@@ -155,7 +158,7 @@ func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (*Case
 		c.journal.Append(tx, k.entry(actor, journal.CaseOpened, map[string]any{
 			"number": k.Number, "class": k.Class, "municipality": k.Municipality, "place": k.Place, "drill": k.Drill,
 		}))
-		return nil
+		return c.turned(tx, actor, k)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open case: %w", err)

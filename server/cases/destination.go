@@ -67,6 +67,9 @@ func (c *Cases) ChangeDestination(tx *database.Tx, actor policy.Actor, id string
 	if differs, err = s.aim(to); err != nil {
 		return nil, false, err
 	}
+	if err := c.guardDrill(tx, s.CaseID, s); err != nil {
+		return nil, false, err
+	}
 	c.journal.Append(tx, s.entry(actor, journal.DestinationChanged, map[string]any{
 		"number": s.Number, "email": s.Email, "emailReason": s.EmailReason, "numberDiffers": differs,
 	}))

@@ -111,6 +111,9 @@ func (c *Cases) IssueLink(tx *database.Tx, actor policy.Actor, sessionID, lastFo
 	if !confirms(s, lastFour) {
 		return nil, nil, problem.New(problem.DigitsMismatch)
 	}
+	if err := c.guardDrill(tx, s.CaseID, s); err != nil {
+		return nil, nil, err
+	}
 	a, err := c.identity.Agency(tx.Context(), s.AgencyID)
 	if err != nil {
 		return nil, nil, err
@@ -343,6 +346,7 @@ type LinkTerms struct {
 	Language     string
 	CodeRequired bool
 	Terms        []Terms
+	Drill        bool // the page says so (第11)
 }
 
 // Terms reads what a link's page shows, and changes nothing. A link whose time
@@ -364,7 +368,13 @@ func (c *Cases) terms(ctx context.Context, l *Link) (*LinkTerms, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LinkTerms{Agency: a, Proof: l.ProofWords(), Asked: s.Asked, Language: s.Language, CodeRequired: l.CodeSealed != nil, Terms: termsIn(a.Settings.Languages, s.Language)}, nil
+	drill, err := c.IsDrill(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &LinkTerms{
+		Agency: a, Proof: l.ProofWords(), Asked: s.Asked, Language: s.Language, CodeRequired: l.CodeSealed != nil, Terms: termsIn(a.Settings.Languages, s.Language), Drill: drill,
+	}, nil
 }
 
 // Nonce is a challenge that a bound phone signs to resume; each is good once.

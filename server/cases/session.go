@@ -310,6 +310,12 @@ func (c *Cases) RequestVideo(ctx context.Context, actor policy.Actor, in Request
 		if s.Language, err = c.offered(tx.Context(), s.AgencyID, s.Language); err != nil {
 			return err
 		}
+		if err := c.guardDrill(tx, k.ID, s); err != nil {
+			return err
+		}
+		if err := c.turned(tx, actor, &k); err != nil {
+			return err
+		}
 		s.RequestedAt, s.ChangedAt = tx.Now, tx.Now
 		s.file(actor, tx.Now)
 		if err := tx.Create(s).Error; err != nil {

@@ -239,6 +239,13 @@ func (c *Cases) TakeStaff(ctx context.Context, actor policy.Actor, id string) (*
 		}
 		s.DispatcherID = actor.ID
 		c.journal.Append(tx, s.entry(actor, journal.StaffSessionTaken, nil))
+		var k Case
+		if err := tx.Take(&k, "id = ?", s.CaseID).Error; err != nil {
+			return err
+		}
+		if err := c.turned(tx, actor, &k); err != nil {
+			return err
+		}
 		return c.save(tx, s)
 	})
 	if err != nil {

@@ -141,6 +141,9 @@ func (e *Evidence) admit() error {
 	return nil
 }
 
+// HasRoom tells whether new bytes would be taken. DISK_FULL.
+func (e *Evidence) HasRoom() error { return e.admit() }
+
 func (e *Evidence) entry(m *MediaFile, actor policy.Actor, t journal.Type, payload any) journal.Entry {
 	return journal.Entry{
 		Agency: m.AgencyID, Actor: actor, Type: t,

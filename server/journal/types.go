@@ -195,6 +195,28 @@ const (
 	JournalExported Type = "JOURNAL_EXPORTED"
 )
 
+// The types of running the system: maintenance, faults, training, drills.
+const (
+	MaintenanceAnnounced Type = "MAINTENANCE_ANNOUNCED"
+	MaintenanceEnded     Type = "MAINTENANCE_ENDED"
+	OutageOpened         Type = "OUTAGE_OPENED"
+	OutageClosed         Type = "OUTAGE_CLOSED"
+	ContactAdded         Type = "CONTACT_ADDED"
+	ContactRemoved       Type = "CONTACT_REMOVED"
+	ContactMade          Type = "CONTACT_MADE"
+	CourseAdded          Type = "COURSE_ADDED"
+	CourseRetired        Type = "COURSE_RETIRED"
+	TrainingRecorded     Type = "TRAINING_RECORDED"
+	TrainingWithdrawn    Type = "TRAINING_WITHDRAWN"
+	DrillStarted         Type = "DRILL_STARTED"
+	DrillEnded           Type = "DRILL_ENDED"
+	DrillPlayed          Type = "DRILL_PLAYED"
+	DrillPaused          Type = "DRILL_PAUSED"
+	DrillResumed         Type = "DRILL_RESUMED"
+	DrillNumberAdded     Type = "DRILL_NUMBER_ADDED"
+	DrillNumberRemoved   Type = "DRILL_NUMBER_REMOVED"
+)
+
 // Types lists every type, as the schema's enum does.
 var Types = []Type{
 	SignedIn, SignInRefused, SignedOut, UserRegistered, AgencyCreated, SettingsChanged,
@@ -221,4 +243,6 @@ var Types = []Type{
 	DeputyAppointed, DeputyEnded, CheckpointUnsent, CheckpointSent,
 	SessionHandedOver, SessionTakenOver, Whispered, WhisperRead, DutyNoted, ShareGiven, ShareReceived, ShareEnded, ShareViewed,
 	DataCapReached, JournalVerified, JournalExported,
+	MaintenanceAnnounced, MaintenanceEnded, OutageOpened, OutageClosed, ContactAdded, ContactRemoved, ContactMade, CourseAdded, CourseRetired,
+	TrainingRecorded, TrainingWithdrawn, DrillStarted, DrillEnded, DrillPlayed, DrillPaused, DrillResumed, DrillNumberAdded, DrillNumberRemoved,
 }

@@ -124,6 +124,23 @@ type Notify struct {
 	log     *slog.Logger
 	wake    chan struct{}
 	told    callbackCounts
+	trouble []func(agency string)
+}
+
+// troubleAfter is how many attempts at one message fail before it counts as a
+// fault of the way, not of the message.
+const troubleAfter = 3
+
+// OnTrouble adds what must happen, after the commit, when messages of an agency
+// cannot leave (第10): nothing carries them, or the carrier does not answer.
+func (n *Notify) OnTrouble(f func(agency string)) { n.trouble = append(n.trouble, f) }
+
+func (n *Notify) troubled(tx *database.Tx, agency string) {
+	tx.AfterCommit(func() {
+		for _, f := range n.trouble {
+			f(agency)
+		}
+	})
 }
 
 // New opens the room. A nil channel fails every message: nothing is configured
@@ -425,7 +442,13 @@ func (n *Notify) settle(ctx context.Context, d *Delivery, reference string, sent
 			now.Status, what = Cancelled, journal.DeliveryCancelled
 		case errors.Is(sent, ErrPermanent) || now.Attempts >= maxAttempts:
 			now.Status, now.Failure, what = Failed, failureOf(sent), journal.DeliveryFailed
+			if errors.Is(sent, errNoChannel) || !errors.Is(sent, ErrPermanent) {
+				n.troubled(tx, now.AgencyID)
+			}
 		default:
+			if now.Attempts == troubleAfter {
+				n.troubled(tx, now.AgencyID)
+			}
 			now.NextAt = tx.Now.Add(firstRetry << min(now.Attempts, maxAttempts))
 			return tx.Model(&now).Select("next_at").Updates(&now).Error
 		}

@@ -1,7 +1,9 @@
 // Package operations owns what keeps reception going and answered for: the
 // reports that officers owe about their use of video (第4の4(1)イ) and about
-// leaked links (第4の4(2)ウ), with their order and their deadlines. What a staff
-// link is and may do belongs to cases.
+// leaked links (第4の4(2)ウ), with their order and their deadlines; when reception
+// stops (第4の5); faults and whom they are told to (第10); what everybody was
+// taught, and drills (第11). What a staff link is and may do belongs to cases, and
+// how a caller of a drill is played to drill.
 package operations
 
 import (
@@ -77,12 +79,17 @@ type Place struct {
 }
 
 // page goes on after a place, newest first.
-func page(q *gorm.DB, after *Place, limit int) *gorm.DB {
+func page(q *gorm.DB, after *Place, limit int) *gorm.DB { return ordered(q, "filed_at", after, limit) }
+
+// ordered does the same by a column of time.
+func ordered(q *gorm.DB, column string, after *Place, limit int) *gorm.DB {
 	if after != nil {
-		q = q.Where("(filed_at, id) < (?, ?)", database.Instant(after.At), after.ID)
+		q = q.Where("("+column+", id) < (?, ?)", database.Instant(after.At), after.ID)
 	}
-	return q.Order("filed_at DESC, id DESC").Limit(limit)
+	return q.Order(column + " DESC, id DESC").Limit(limit)
 }
+
+func trimmed(text string) string { return strings.TrimSpace(text) }
 
 // forgotten is the instant before which what was filed has outlived its days
 // (design: texts without a case go on D+8).

@@ -127,6 +127,16 @@ const (
 	PhoneNotIssued    Reason = "PHONE_NOT_ISSUED"
 )
 
+// The reasons around maintenance, faults, training and drills.
+const (
+	MaintenanceGround Reason = "MAINTENANCE_GROUND"
+	OutageNotTold     Reason = "OUTAGE_NOT_TOLD"
+	DrillNumber       Reason = "DRILL_NUMBER"
+	DrillRunning      Reason = "DRILL_RUNNING"
+	DrillOver         Reason = "DRILL_OVER"
+	CourseFixed       Reason = "COURSE_FIXED"
+)
+
 type row struct {
 	code   Code
 	status int // 0: the usual status of the code
@@ -242,4 +252,11 @@ var table = map[Reason]row{
 	NothingToHandOver: {Conflicting, 0, "引き継ぐ映像通報がありません。", "There is nothing to hand over."},
 	ShareOver:         {Over, 0, "この提供は終わりました。", "This share has ended."},
 	PhoneNotIssued:    {Denied, 0, "貸与端末だけに見せられます。個人所有の携帯電話機には見せられません。", "Only issued phones may be shown this, never a private one."},
+
+	MaintenanceGround: {Invalid, 0, "警察庁の通知の番号か、やむを得ない事情か、どちらか一つを書いてください。", "Give either the number of the national police's notice or the unavoidable reason, not both."},
+	OutageNotTold:     {Conflicting, 0, "障害をだれに、いつ、どの方法で連絡したかを先に記録してください。", "First record when, whom and how you told of the fault."},
+	DrillNumber:       {Denied, 0, "訓練のメッセージは、登録された訓練用の番号にだけ送れます。", "Messages of a drill go only to numbers that are listed for drills."},
+	DrillRunning:      {Conflicting, 0, "すでに訓練中です。先にその訓練を終えてください。", "A drill is running already. End it first."},
+	DrillOver:         {Over, 0, "この訓練は終わっています。", "This drill is over."},
+	CourseFixed:       {Conflicting, 0, "この教養は最初から決まっているもので、やめることはできません。", "This course is part of the system and cannot be retired."},
 }

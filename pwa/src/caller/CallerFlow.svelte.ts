@@ -170,6 +170,11 @@ export class CallerFlow {
     return this.#link;
   }
 
+  /** What stands above every screen: a drill, a pause that is near. */
+  get notices(): LinkTerms['notices'] {
+    return this.session?.notices ?? this.#link?.notices ?? [];
+  }
+
   /** The terms in the language in use. */
   get terms(): LinkTerms['terms'][number] | undefined {
     const locale = this.#options.locale();

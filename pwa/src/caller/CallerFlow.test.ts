@@ -131,6 +131,7 @@ beforeEach(() => {
     limit: 5e9,
     phone: { id: 'p', state: 'PROVISIONAL' },
     uploads: [],
+    notices: [],
   };
   answers = {
     Link: () => ({

@@ -10,6 +10,7 @@ export const linkQuery = operation(`query Link($secret: String!) {
     language
     codeRequired
     terms { version language items freedom danger }
+    notices { id kind ja en }
   }
 }`);
 
@@ -33,6 +34,7 @@ export const joinMutation = operation(`mutation Join($input: JoinInput!) {
   join(input: $input) {
     session {
       id asked over endReason received limit
+      notices { id kind ja en }
       phone { id state }
       uploads { id complete }
     }
@@ -44,6 +46,7 @@ export const resumeMutation = operation(`mutation Resume($input: ResumeInput!) {
   resume(input: $input) {
     session {
       id asked over endReason received limit
+      notices { id kind ja en }
       phone { id state }
       uploads { id complete }
     }
@@ -56,6 +59,7 @@ export const ownSessionQuery = operation(`query OwnSession {
     agency { nameJa nameEn }
     session {
       id asked over endReason received limit
+      notices { id kind ja en }
       phone { id state }
       uploads { id complete }
     }
@@ -66,6 +70,7 @@ export const ownSessionQuery = operation(`query OwnSession {
 export const ownSessionSubscription = operation(`subscription OwnSessionChanged {
   ownSessionChanged {
     id asked over endReason received limit
+    notices { id kind ja en }
     phone { id state }
     uploads { id complete }
   }

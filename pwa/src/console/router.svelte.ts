@@ -1,5 +1,8 @@
 // Which page the address names, and how to get to another one without loading anew.
 
+/** The parts of the page about running the system. */
+export const runningParts = ['outages', 'maintenance', 'contacts', 'training'] as const;
+
 /** The pages of the console. */
 export type Page =
   | { readonly name: 'board' }
@@ -17,6 +20,7 @@ export type Page =
   | { readonly name: 'duty' }
   | { readonly name: 'shared'; readonly id: string }
   | { readonly name: 'staff' }
+  | { readonly name: 'running'; readonly part: (typeof runningParts)[number] }
   | { readonly name: 'outbox' }
   | { readonly name: 'missing' };
 
@@ -37,6 +41,10 @@ export function pageOf(pathname: string): Page {
   }
   if (name === 'users' && id !== undefined) {
     return { name, id: decodeURIComponent(id) };
+  }
+  if (name === 'operations') {
+    const part = id === undefined ? 'outages' : runningParts.find((known) => known === id);
+    return part === undefined ? { name: 'missing' } : { name: 'running', part };
   }
   const single = ['statistics', 'journal', 'users', 'settings', 'terminals', 'exports', 'enrol', 'inbox', 'wall', 'duty', 'staff'] as const;
   const page = single.find((known) => known === name);
@@ -64,6 +72,7 @@ export const paths = {
   wall: '/console/wall',
   duty: '/console/duty',
   shared: (id: string): string => `/console/shared/${encodeURIComponent(id)}`,
+  running: (part: (typeof runningParts)[number]): string => `/console/operations/${part}`,
   outbox: '/outbox',
   staff: '/console/staff',
 } as const;

@@ -4,6 +4,7 @@ import { exportsEn } from './exports/words.en';
 import type { Translated } from '$lib/i18n.svelte';
 import type { ja } from './words.ja';
 import { audit } from './words.audit.en';
+import { runningEn, runningEntriesEn } from './words.running.en';
 import { supervision } from './words.supervision.en';
 import { officerShare } from './words.share.en';
 
@@ -13,6 +14,7 @@ export const en: Translated<typeof ja> = {
   audit,
   supervision,
   officerShare,
+  running: runningEn,
   title: 'Video report console',
   product: '110 video report system',
   language: 'Language',
@@ -872,6 +874,7 @@ export const en: Translated<typeof ja> = {
     SHARE_RECEIVED: 'was given a video report by another agency',
     SHARE_ENDED: 'ended a share',
     SHARE_VIEWED: 'looked at another agency’s video report',
+    ...runningEntriesEn,
   },
 
   statistics: {

@@ -2,6 +2,7 @@
 import { ja as terminalWords } from './terminals/words';
 import { exportsJa } from './exports/words.ja';
 import { audit } from './words.audit.ja';
+import { runningJa, runningEntriesJa } from './words.running.ja';
 import { supervision } from './words.supervision.ja';
 import { officerShare } from './words.share.ja';
 
@@ -9,6 +10,7 @@ export const ja = {
   audit,
   supervision,
   officerShare,
+  running: runningJa,
   title: '映像通報 指令台',
   product: '110番映像通報システム',
   language: '表示言語',
@@ -867,6 +869,7 @@ export const ja = {
     SHARE_RECEIVED: '他機関から提供を受けました',
     SHARE_ENDED: '提供を終えました',
     SHARE_VIEWED: '他機関の映像通報を見ました',
+    ...runningEntriesJa,
   },
 
   statistics: {
