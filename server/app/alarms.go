@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +57,7 @@ func (a *App) probeFiles() (err error) {
 	if err := a.Evidence.HasRoom(); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Join(a.Config.Data), probeName)
+	f, err := os.CreateTemp(a.Config.Data, probeName)
 	if err != nil {
 		return err
 	}
