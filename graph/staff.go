@@ -69,6 +69,13 @@ func (r *Resolver) staffPhone(ctx context.Context, agency, linkID string) (*mode
 	if p.Notices, err = r.Operations.PoliceNotices(ctx, agency); err != nil {
 		return nil, err
 	}
+	if p.Session != nil {
+		for _, n := range p.Session.Notices {
+			if n.Kind == operations.DrillNotice {
+				p.Notices = append([]*operations.Notice{n}, p.Notices...)
+			}
+		}
+	}
 	leak, err := r.Operations.OpenLeak(ctx, agency, l.ID)
 	if err == nil && leak != nil {
 		p.LeakReportedAt = &leak.FiledAt

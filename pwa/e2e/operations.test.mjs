@@ -11,7 +11,7 @@ import { story } from './story.mjs';
 
 let server, browser, office, command, centre, manager, boss, board;
 
-const step = story('operations', () => browser);
+const test = story('operations', () => browser);
 
 before(async () => {
   server = await startServer();
@@ -33,7 +33,7 @@ const inMinutes = (minutes) => new Date(Date.now() + minutes * 60_000 + 9 * 3_60
 
 const pause = /映像通報を受理できません/;
 
-step('the manager announces a pause with the number of the notice', async () => {
+test('the manager announces a pause with the number of the notice', async () => {
   await manager.getByRole('link', { name: '運用', exact: true }).click();
   await manager.getByRole('link', { name: '運用停止' }).click();
   const form = manager.getByRole('form', { name: '運用停止を知らせる' });
@@ -45,13 +45,13 @@ step('the manager announces a pause with the number of the notice', async () => 
   await assertLooksRight(manager, 'maintenance');
 });
 
-step('every console shows it at once', async () => {
+test('every console shows it at once', async () => {
   for (const page of [manager, boss, board]) {
     await page.getByText(pause).waitFor();
   }
 });
 
-step('the caller sees it with the link, in the language of the page', async () => {
+test('the caller sees it with the link, in the language of the page', async () => {
   const { link } = await dispatcher.sendLink(board);
   const handset = await phone(browser, { baseURL: server.baseURL });
   const page = await handset.newPage();
@@ -64,7 +64,7 @@ step('the caller sees it with the link, in the language of the page', async () =
   await handset.close();
 });
 
-step('an officer’s phone is told, too', async () => {
+test('an officer’s phone is told, too', async () => {
   const officer = await OfficersPhone.make(server.baseURL);
   const { registerStaffMember } = await dispatcher.ask(
     manager,
@@ -81,14 +81,14 @@ step('an officer’s phone is told, too', async () => {
   assert.deepEqual(staffPhone.notices.map(({ kind }) => kind), ['MAINTENANCE']);
 });
 
-step('a pause that is called off is gone from every page', async () => {
+test('a pause that is called off is gone from every page', async () => {
   await manager.getByRole('button', { name: '中止する' }).click();
   for (const page of [manager, boss, board]) {
     await page.getByText(pause).waitFor({ state: 'detached' });
   }
 });
 
-step('a supervisor records a fault; it stands on every console and in the inbox', async () => {
+test('a supervisor records a fault; it stands on every console and in the inbox', async () => {
   await boss.getByRole('link', { name: '運用', exact: true }).click();
   const form = boss.getByRole('form', { name: '障害を記録する' });
   await form.getByLabel('どこの障害か').selectOption('MESSAGES');
@@ -100,7 +100,7 @@ step('a supervisor records a fault; it stands on every console and in the inbox'
   await assertLooksRight(boss, 'inbox with a fault');
 });
 
-step('it is closed only once it is recorded when, whom and how somebody was told', async () => {
+test('it is closed only once it is recorded when, whom and how somebody was told', async () => {
   const fault = boss.getByRole('article').filter({ hasText: 'SMSが届かない' });
   await fault.getByText('まだだれにも連絡していません。').waitFor();
   assert.equal(await fault.getByRole('button', { name: '障害を終わりにする' }).isDisabled(), true);
@@ -124,7 +124,7 @@ step('it is closed only once it is recorded when, whom and how somebody was told
   await boss.getByText('SMSの不達が続いている旨を連絡。調査中との回答').waitFor();
 });
 
-step('the manager sees who is untrained, officers too, and records training of many at once', async () => {
+test('the manager sees who is untrained, officers too, and records training of many at once', async () => {
   await manager.getByRole('link', { name: '教養' }).click();
   await manager.getByText('4人のうち4人に、まだの教養か、期限の切れた教養があります。').waitFor();
   await manager.getByLabel('受理 太郎を選ぶ').check();
@@ -138,7 +138,7 @@ step('the manager sees who is untrained, officers too, and records training of m
   await assertLooksRight(manager, 'training');
 });
 
-step('a record that is wrong is marked so, and counts no more', async () => {
+test('a record that is wrong is marked so, and counts no more', async () => {
   await manager.getByRole('button', { name: '佐藤 健' }).click();
   const dialog = manager.getByRole('dialog', { name: '佐藤 健の教養の記録' });
   await dialog.getByText('システムの利用方法').waitFor();

@@ -68,6 +68,7 @@ export const phoneQuery = operation(`query Phone {
       uploads { id complete }
     }
     owed { sessionID startedAt endedAt chased }
+    notices { id kind ja en }
   }
 }`);
 
@@ -83,6 +84,7 @@ export const phoneSubscription = operation(`subscription PhoneChanged {
       uploads { id complete }
     }
     owed { sessionID startedAt endedAt chased }
+    notices { id kind ja en }
   }
 }`);
 
