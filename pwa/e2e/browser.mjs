@@ -13,6 +13,8 @@ const userAgent =
 /** The sizes every screen is looked at in, in CSS pixels. */
 export const sizes = {
   phone: { width: 390, height: 844 },
+  sideways: { width: 844, height: 390 },
+  tablet: { width: 820, height: 1180 },
   terminal: { width: 1280, height: 800 },
   desk: { width: 1440, height: 900 },
   wall: { width: 2560, height: 1440 },

@@ -32,6 +32,10 @@ export const words = {
     taken: '受理されました',
     close: '閉じる',
     unsent: /まだ届いていません/,
+    left: /未送信 \d+件/,
+    arrived: /写真 \d+件 届きました/,
+    retry: 'いますぐ送り直す',
+    rulesItem: '決まりを読む・承認する',
     finish: '映像通報を終わる',
     finishYes: '終わる',
     endedByCentre: '通信指令課が映像通報を終了しました',
@@ -59,6 +63,11 @@ export const words = {
     removed: '登録を消しました',
     offline: '電波が届いていません',
     noCamera: 'カメラが使えません',
+    shared: '提供された映像',
+    sharedItem: '提供された映像を見る',
+    watch: 'ライブ映像を見る',
+    sharedLive: 'ライブ映像',
+    sharedGone: '提供は終わりました。',
   },
   en: {
     install: 'Add it to the home screen, then register',
@@ -87,6 +96,10 @@ export const words = {
     taken: 'A dispatcher has taken it',
     close: 'Close',
     unsent: /Not there yet/,
+    left: /\d+ not sent yet/,
+    arrived: /photos? ha(s|ve) arrived/,
+    retry: 'Send again now',
+    rulesItem: 'Read and accept the rules',
     finish: 'End the video report',
     finishYes: 'End it',
     endedByCentre: 'The command centre has ended the video report',
@@ -114,6 +127,11 @@ export const words = {
     removed: 'The registration is deleted',
     offline: 'No network',
     noCamera: 'The camera cannot be used',
+    shared: 'Shared with me',
+    sharedItem: 'Shared with me',
+    watch: 'Watch live video',
+    sharedLive: 'Live video',
+    sharedGone: 'It is no longer shared.',
   },
 };
 
@@ -139,9 +157,9 @@ export async function registerOfficer(manager, { unit = '福島警察署', name 
   await manager.getByRole('button', { name: '登録する', exact: true }).click();
 }
 
-/** Makes the sheet of the officer whose row is the only one, and answers what its QR code says. */
+/** Makes the sheet of the officer whose row is the last one, and answers what its QR code says. */
 export async function printSheet(manager, { device = '貸与端末' } = {}) {
-  await manager.getByRole('button', { name: '用紙を出す' }).click();
+  await manager.getByRole('button', { name: '用紙を出す' }).last().click();
   await manager.getByRole('radio', { name: device }).click();
   if (device !== '貸与端末') {
     await manager.getByLabel('所属長の職').fill('福島警察署長');
@@ -223,7 +241,10 @@ export async function keptItems(page) {
         opening.onerror = () => fail(opening.error);
         opening.onsuccess = () => {
           const counting = opening.result.transaction('unsent').objectStore('unsent').count();
-          counting.onsuccess = () => done(counting.result);
+          counting.onsuccess = () => {
+            opening.result.close();
+            done(counting.result);
+          };
           counting.onerror = () => fail(counting.error);
         };
       }),

@@ -94,6 +94,7 @@ test('the key of the registered phone cannot be read out of it', async () => {
           const reading = opening.result.transaction('phone').objectStore('phone').get('self');
           reading.onsuccess = async () => {
             const { privateKey } = reading.result.keys;
+            opening.result.close();
             const said = await crypto.subtle.exportKey('pkcs8', privateKey).catch((error) => error.name);
             done({ extractable: privateKey.extractable, said });
           };

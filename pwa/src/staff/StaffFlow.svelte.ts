@@ -25,15 +25,16 @@ import {
   startMutation,
   usageMutation,
 } from './operations';
+import { Shared } from './Shared.svelte';
 import { Store, type Unsent } from './store';
 import { endWorker } from './worker';
 
 /**
  * What the officer sees. opening: the app asks the server. install: the page is not in the installed app. storage: the
- * browser keeps no key. code, rules, match: the registration. rulesAgain: the rules, yearly. home: nothing is being sent. act: what can be sent, and
- * what was. camera: the picture. noCamera: there is none. ended: the video report is over. usage, leak, remove: the
- * officer's reports and the own deletion. suspended: a supervisor stopped the link. unknown: the server does not know
- * this phone. wiped: everything is deleted.
+ * browser keeps no key. code, rules, match: the registration. rulesAgain: the rules, yearly. home: nothing is being sent.
+ * act: what can be sent, and what was. camera: the picture. noCamera: there is none. ended: the video report is over.
+ * usage, leak, remove: the officer's reports and the own deletion. shared: what the centre shows to this phone.
+ * suspended: a supervisor stopped the link. unknown: the server does not know this phone. wiped: everything is deleted.
  */
 export type Screen =
   | 'opening'
@@ -51,6 +52,7 @@ export type Screen =
   | 'usage'
   | 'leak'
   | 'remove'
+  | 'shared'
   | 'suspended'
   | 'unknown'
   | 'wiped';
@@ -94,6 +96,8 @@ export class StaffFlow {
   readonly position: Position;
   /** The camera, publishing or not. */
   readonly camera: Camera;
+  /** What the centre shows to this phone, where it is an issued one. */
+  readonly shared: Shared;
 
   readonly #options: FlowOptions;
   readonly #api: Api;
@@ -116,9 +120,10 @@ export class StaffFlow {
   #endedBy = $state<'officer' | 'centre' | 'cut'>('officer');
   #wipedBy = $state<WipedBy>('revoked');
   #receivedBefore = $state(0);
+  /** The video report that is open; empty where none is. */
+  #sending = $state('');
 
   #store: Store | undefined;
-  #sending = '';
   #before: Screen = 'home';
   #endedHere = false;
   #returning: Promise<boolean> | undefined;
@@ -142,6 +147,7 @@ export class StaffFlow {
       onState: () => undefined,
       onRefused: (error) => this.#liveRefused(error),
     });
+    this.shared = new Shared(this.#api, options.locale, (error) => this.#routed(error));
     this.#feed = new Feed({
       actor: 'staff',
       asked: phoneSubscription,
@@ -295,6 +301,7 @@ export class StaffFlow {
   nudge(): void {
     this.#retry?.();
     this.#feed.nudge();
+    this.shared.nudge();
     this.#uploads.nudge();
     void this.camera.nudge();
   }
@@ -486,7 +493,7 @@ export class StaffFlow {
   }
 
   /** Another screen of the officer's own choice. */
-  go(screen: 'usage' | 'leak' | 'remove' | 'rulesAgain'): void {
+  go(screen: 'usage' | 'leak' | 'remove' | 'shared' | 'rulesAgain'): void {
     this.#notice = undefined;
     this.#before = this.#screen === 'act' ? 'act' : 'home';
     this.#show(screen);
@@ -594,6 +601,7 @@ export class StaffFlow {
     }
     const before = this.#phone;
     this.#phone = phone;
+    this.shared.follow(phone.state === 'ACTIVE' && this.issued);
     if (phone.wipe) {
       void this.#wipe(phone.state === 'EXPIRED' ? 'unmatched' : 'revoked', true);
     } else if (phone.state === 'SUSPENDED') {
@@ -682,6 +690,7 @@ export class StaffFlow {
     this.#show('wiped');
     this.#sending = '';
     this.#feed.stop();
+    this.shared.follow(false);
     this.#stopMedia(false);
     this.#uploads = this.#newUploads();
     this.#phone = this.#registration = undefined;

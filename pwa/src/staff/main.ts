@@ -1,6 +1,7 @@
 import '$lib/ui/tokens.css';
 import '$lib/ui/base.css';
 import '$lib/phone/phone.css';
+import './staff.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
 import { i18n } from './i18n';

@@ -88,6 +88,37 @@ export const phoneSubscription = operation(`subscription PhoneChanged {
   }
 }`);
 
+/** What the centre shows to this phone, at once and after each change. */
+export const sharedSubscription = operation(`subscription SharedChanged {
+  sharesReceivedChanged {
+    id expiresAt municipality drill over requestedAt live
+    position { latitude longitude accuracy }
+    files { id kind state acquiredAt }
+  }
+}`);
+
+/** The same, asked for once. */
+export const sharedQuery = operation(`query Shared {
+  sharesReceived {
+    id expiresAt municipality drill over requestedAt live
+    position { latitude longitude accuracy }
+    files { id kind state acquiredAt }
+  }
+}`);
+
+/** A bearer for shared live video. */
+export const watchMutation = operation(`mutation WatchShared($input: WatchShareInput!) {
+  watchShare(input: $input) { url token }
+}`);
+
+/** A grant for one shared file. */
+export const openFileMutation = operation(`mutation OpenShared($input: OpenSharedMediaInput!) {
+  openSharedMedia(input: $input) { url }
+}`);
+
+/** A video report that is shown to this phone. */
+export type SharedReport = Result<typeof sharedQuery>['sharesReceived'][number];
+
 /** What a code shows. */
 export type Registration = Result<typeof registrationQuery>['staffRegistration'];
 

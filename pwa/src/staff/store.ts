@@ -47,6 +47,8 @@ export class Store {
       opening.result.createObjectStore('unsent', { autoIncrement: true });
     };
     const database = await request(opening);
+    // Another window of the app wipes the phone: nothing here may hold it up.
+    database.onversionchange = () => database.close();
     const kept = (await request(database.transaction('phone').objectStore('phone').get('self'))) as Kept | undefined;
     return new Store(database, kept);
   }
