@@ -6,11 +6,13 @@ import * as caller from './caller.mjs';
 import * as dispatcher from './dispatcher.mjs';
 import { assertLooksRight } from './looks.mjs';
 import { OfficersPhone } from './officer.mjs';
+import { framesBetween, readFrame } from './pattern.mjs';
 import { startServer } from './server.mjs';
-import { shotEach } from './shots.mjs';
+import { shot, shotEach } from './shots.mjs';
+import * as staff from './staff-app.mjs';
 import { story } from './story.mjs';
 
-let server, browser, centre, board, manager, handset, mobile, sessionID, issued, own;
+let server, browser, centre, board, manager, handset, field, mobile, sessionID, app, own;
 
 const test = story('sharing', () => browser);
 
@@ -21,15 +23,27 @@ before(async () => {
   handset = await phone(browser, { baseURL: server.baseURL });
   manager = await dispatcher.signIn(await desk(browser, { baseURL: server.baseURL }), server, { role: 'MANAGER' });
   board = await dispatcher.signIn(centre, server);
-  issued = await officer('福島警察署', '渡辺 一郎', null);
-  own = await officer('郡山警察署', '高橋 二郎', { name: '所属 長', post: '郡山警察署長', number: '第12号', date: '2026-11-01' });
+  field = await staff.officersPhone(browser, { baseURL: server.baseURL });
+  const sheet = await officer('福島警察署', '渡辺 一郎', null);
+  const registered = await staff.register(field, `${server.baseURL}/staff/#r=${sheet.code}`);
+  app = registered.page;
+  await sheet.match(await app.evaluate(async () => (await (await fetch('/graphql', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'genba-actor': 'staff' },
+    body: JSON.stringify({ query: '{ staffPhone { id } }' }),
+  })).json()).data.staffPhone.id), registered.number);
+  await staff.see(app, staff.words.ja.home);
+  const other = await officer('郡山警察署', '高橋 二郎', { name: '所属 長', post: '郡山警察署長', number: '第12号', date: '2026-11-01' });
+  own = await OfficersPhone.make(server.baseURL);
+  const number = await own.register(other.code);
+  await other.match(own.id, number);
 });
 after(async () => {
   await browser?.close();
   await server?.stop();
 });
 
-/** An officer whose phone is registered and matched: an issued one, or a private one with its permission. */
+/** An officer with a sheet, for an issued phone or, with its permission, for a private one: {code, match}. */
 async function officer(unit, name, permission) {
   const asked = async (query, input) => dispatcher.ask(manager, query, { input });
   const { registerStaffMember } = await asked(
@@ -42,21 +56,26 @@ async function officer(unit, name, permission) {
     device: permission ? 'PRIVATE' : 'ISSUED',
     ...(permission ? { permission } : {}),
   });
-  const made = await OfficersPhone.make(server.baseURL);
-  const number = await made.register(issueStaffSheet.code);
-  await asked('mutation M($input: MatchStaffPhoneInput!) { matchStaffPhone(input: $input) { link { state } } }', { linkID: made.id, number });
-  return made;
+  return {
+    code: issueStaffSheet.code,
+    match: (linkID, number) =>
+      asked('mutation M($input: MatchStaffPhoneInput!) { matchStaffPhone(input: $input) { link { state } } }', { linkID, number }),
+  };
 }
 
-/** What the phone is shown. */
+/** What the program's phone is shown. */
 const shown = async (made) => (await made.must('{ sharesReceived { id live files { id kind preview } } }')).sharesReceived;
+
+/** The ids of what the app is shown. */
+const shares = async () => (await dispatcher.ask(app, '{ sharesReceived { id } }', {}, 'staff')).sharesReceived.map(({ id }) => id);
 
 test('the dispatcher finds the officer, chooses for how long, and sees that nobody looks yet', async () => {
   const { sessionID: id, link } = await dispatcher.sendLink(board, { mode: 'LIVE' });
   sessionID = id;
   mobile = await caller.join(handset, link);
   await caller.goLive(mobile);
-  assert.deepEqual(await shown(issued), []);
+  assert.deepEqual(await shares(), []);
+  assert.equal(await app.getByText(/映像通報を見せています/).count(), 0);
   await board.getByRole('button', { name: 'その他の操作' }).click();
   await board.getByRole('menuitem', { name: '職員に見せる' }).click();
   const dialog = board.getByRole('dialog', { name: '職員に見せる' });
@@ -79,16 +98,34 @@ test('the dispatcher finds the officer, chooses for how long, and sees that nobo
 });
 
 test('the issued phone is shown it, and who looks stands on the screen; a private phone is shown nothing', async () => {
-  const [report] = await until('the share', async () => {
-    const list = await shown(issued);
-    return list.length > 0 && list;
-  });
+  await app.getByText('通信指令課が映像通報を見せています（1件）').waitFor();
+  await shot(app, 'staff-shared-strip-ja');
+  const [shareID] = await shares();
   assert.deepEqual(await shown(own), []);
   assert.equal(
-    (await own.ask('mutation W($input: WatchShareInput!) { watchShare(input: $input) { url } }', { shareID: report.id })).reason,
+    (await own.ask('mutation W($input: WatchShareInput!) { watchShare(input: $input) { url } }', { shareID })).reason,
     'PHONE_NOT_ISSUED',
   );
-  await issued.must('mutation W($input: WatchShareInput!) { watchShare(input: $input) { url token } }', { shareID: report.id });
+  await app.getByRole('button', { name: '見る', exact: true }).tap();
+  await app.getByRole('button', { name: 'ライブ映像を見る' }).tap();
+  const video = app.getByLabel('見せられている映像');
+  const first = await until('a picture', async () => {
+    const frame = await readFrame(video);
+    return frame !== null && { frame };
+  });
+  await until('moving pictures', async () => framesBetween(first.frame, (await readFrame(video)) ?? first.frame) > 5);
+  await app.getByText(/福島警察署 渡辺 一郎.*JST/).first().waitFor();
+  assert.equal(await app.getByRole('button', { name: /切り出|保存/ }).count(), 0, 'nothing is taken');
+  await assertLooksRight(app, 'what the officer is shown', { touch: true });
+  for (const colorScheme of ['light', 'dark']) {
+    await app.emulateMedia({ colorScheme });
+    await shot(app, `staff-shared-live-ja-${colorScheme}`);
+  }
+  await app.getByRole('button', { name: 'English' }).tap();
+  await app.getByText('Stop watching').waitFor();
+  await shot(app, 'staff-shared-live-en-dark');
+  await app.getByRole('button', { name: '日本語' }).tap();
+  await app.emulateMedia({ colorScheme: null });
   await board.getByText('1人が見ています').waitFor();
   await board.getByText(/渡辺 一郎.*ライブ映像/).waitFor();
   await assertLooksRight(board, 'who looks');
@@ -100,10 +137,12 @@ test('the issued phone is shown it, and who looks stands on the screen; a privat
 
   await board.getByRole('button', { name: '提供をやめる' }).click();
   await board.getByText('提供をやめました').first().waitFor();
-  assert.deepEqual(await shown(issued), []);
-  assert.equal(
-    (await issued.ask('mutation W($input: WatchShareInput!) { watchShare(input: $input) { url } }', { shareID: report.id })).reason,
-    'SHARE_OVER',
+  await staff.see(app, staff.words.ja.home);
+  assert.equal(await app.locator('video').count(), 0);
+  assert.deepEqual(await shares(), []);
+  await assert.rejects(
+    dispatcher.ask(app, 'mutation W($input: WatchShareInput!) { watchShare(input: $input) { url } }', { input: { shareID } }, 'staff'),
+    { reason: 'SHARE_OVER' },
   );
 });
 
@@ -119,4 +158,5 @@ test('the same in English', async () => {
   await dispatcher.end(board, { locale: 'en' });
   assertNoFaults(centre);
   assertNoFaults(handset);
+  assertNoFaults(field, { expected: [/status of 4\d\d/] });
 });
