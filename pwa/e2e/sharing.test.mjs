@@ -14,6 +14,7 @@ import { story } from './story.mjs';
 
 let server, browser, centre, board, manager, handset, field, mobile, sessionID, app, own;
 
+const t = staff.words.ja;
 const test = story('sharing', () => browser);
 
 before(async () => {
@@ -75,7 +76,6 @@ test('the dispatcher finds the officer, chooses for how long, and sees that nobo
   mobile = await caller.join(handset, link);
   await caller.goLive(mobile);
   assert.deepEqual(await shares(), []);
-  assert.equal(await app.getByText(/映像通報を見せています/).count(), 0);
   await board.getByRole('button', { name: 'その他の操作' }).click();
   await board.getByRole('menuitem', { name: '職員に見せる' }).click();
   const dialog = board.getByRole('dialog', { name: '職員に見せる' });
@@ -98,17 +98,16 @@ test('the dispatcher finds the officer, chooses for how long, and sees that nobo
 });
 
 test('the issued phone is shown it, and who looks stands on the screen; a private phone is shown nothing', async () => {
-  await app.getByText('通信指令課が映像通報を見せています（1件）').waitFor();
-  await shot(app, 'staff-shared-strip-ja');
+  await app.getByRole('button', { name: `${t.sharedItem} 1件` }).tap();
   const [shareID] = await shares();
   assert.deepEqual(await shown(own), []);
   assert.equal(
     (await own.ask('mutation W($input: WatchShareInput!) { watchShare(input: $input) { url } }', { shareID })).reason,
     'PHONE_NOT_ISSUED',
   );
-  await app.getByRole('button', { name: '見る', exact: true }).tap();
+  await app.getByRole('button', { name: /の映像通報/ }).tap();
   await app.getByRole('button', { name: 'ライブ映像を見る' }).tap();
-  const video = app.getByLabel('見せられている映像');
+  const video = app.getByLabel(t.sharedLive, { exact: true });
   const first = await until('a picture', async () => {
     const frame = await readFrame(video);
     return frame !== null && { frame };
@@ -122,7 +121,7 @@ test('the issued phone is shown it, and who looks stands on the screen; a privat
     await shot(app, `staff-shared-live-ja-${colorScheme}`);
   }
   await app.getByRole('button', { name: 'English' }).tap();
-  await app.getByText('Stop watching').waitFor();
+  await app.getByRole('button', { name: 'Stop watching' }).waitFor();
   await shot(app, 'staff-shared-live-en-dark');
   await app.getByRole('button', { name: '日本語' }).tap();
   await app.emulateMedia({ colorScheme: null });
@@ -137,7 +136,7 @@ test('the issued phone is shown it, and who looks stands on the screen; a privat
 
   await board.getByRole('button', { name: '提供をやめる' }).click();
   await board.getByText('提供をやめました').first().waitFor();
-  await staff.see(app, staff.words.ja.home);
+  await staff.see(app, t.sharedGone);
   assert.equal(await app.locator('video').count(), 0);
   assert.deepEqual(await shares(), []);
   await assert.rejects(

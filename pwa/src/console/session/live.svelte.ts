@@ -1,7 +1,7 @@
-// The live picture of one video report, as one reader sees it.
+// The live picture of one video report, as one console sees it.
 import { Refusal } from '$lib/api/refusal';
-import type { Grant } from './connection';
-import { WhepViewer } from './whep';
+import { WhepViewer } from '$lib/live/whep';
+import type { Grant } from '$lib/live/connection';
 
 /** How the picture stands: not asked for, on its way, moving, standing still, refused for good. */
 export type PictureState = 'off' | 'connecting' | 'moving' | 'stalled' | 'refused';
@@ -20,8 +20,6 @@ export interface LivePictureOptions {
   /** Asks for where to watch: one viewing. */
   readonly grant: () => Promise<Grant>;
   readonly language: string;
-  /** Whether an error of grant is a no for good; the console's refusals tell it themselves. */
-  readonly final?: (error: unknown) => boolean;
   readonly onFirstFrame: () => void;
   readonly sentence: (error: unknown) => string;
 }
@@ -65,12 +63,12 @@ export class LivePicture {
     if (this.#viewer) {
       return;
     }
-    const { grant, language, sentence, final } = this.#options;
+    const { grant, language, sentence } = this.#options;
     this.#state = 'connecting';
     this.#refusal = '';
     this.#viewer = new WhepViewer({
       grant,
-      final: final ?? ((error) => error instanceof Refusal && finalCodes.includes(error.code)),
+      final: (error) => error instanceof Refusal && finalCodes.includes(error.code),
       language,
       onStream: (stream) => {
         this.#stream = stream;
