@@ -3,11 +3,9 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"genba/server/problem"
 )
@@ -16,9 +14,8 @@ import (
 const (
 	typeSDP         = "application/sdp"
 	typeFragment    = "application/trickle-ice-sdpfrag"
-	maxSessionName  = 128
-	maxToken        = 4096
-	negotiationWait = 5 * time.Second
+	maxSessionName = 128
+	maxToken       = 4096
 )
 
 // ServeHTTP answers WHIP (RFC 9725) under /whip/{session}[/{resource}] and WHEP
@@ -183,14 +180,13 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, verb Verb, session
 	}
 	x := &resource{
 		server: s, id: secret(), session: session, peer: peer.ID, verb: verb,
-		offer: o, formats: o.formats, candidates: o.candidates, up: make(chan struct{}), over: make(chan struct{}),
+		offer: o, formats: o.formats, candidates: o.candidates, born: monotonic(), up: make(chan struct{}), over: make(chan struct{}),
 		restarts: newBucket(restartsPerSec, restartBurst),
 	}
-	var raw string
 	if verb == Publish {
-		raw, err = s.admitPublisher(r.Context(), x)
+		err = s.admitPublisher(x)
 	} else {
-		raw, err = s.admitViewer(r.Context(), x)
+		err = s.admitViewer(x)
 	}
 	if err != nil {
 		return err
@@ -206,18 +202,17 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, verb Verb, session
 			return err
 		}
 	}
-	answer, err := o.answer(raw, s.sockets.hosts, verb == Publish)
-	if err != nil {
-		x.end(ReasonLost)
-		return problem.Wrap(problem.SDPRefused, err)
-	}
+	x.mu.Lock()
+	answer := x.answer(x.negotiate())
+	tag := x.etag
+	x.mu.Unlock()
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", strings.TrimSuffix(r.URL.Path, "/")+"/"+x.id)
-	h.Set("ETag", x.etag)
+	h.Set("ETag", tag)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusCreated)
-	_, _ = io.WriteString(w, answer) // the client is gone: watchConnect clears up
+	_, _ = io.WriteString(w, answer) // the client is gone: tick clears up
 	return nil
 }
 
@@ -254,25 +249,23 @@ func (s *Server) enter(x *resource, p *publisher) (replaced *publisher, err erro
 	return replaced, nil
 }
 
-func (s *Server) admitPublisher(ctx context.Context, x *resource) (string, error) {
+func (s *Server) admitPublisher(x *resource) error {
 	x.formats = x.offer.formats[:1] // one codec, so that it cannot change on the way
 	p := newPublisher(x)
-	if err := x.connect(); err != nil {
-		return "", problem.Wrap(problem.Internal, err)
-	}
+	x.publisher = p
+	x.connect()
 	p.listen()
 	replaced, err := s.enter(x, p)
 	if err != nil {
-		_ = x.pc.GracefulClose()
-		return "", err
+		return err
 	}
 	if replaced != nil {
 		replaced.end(ReasonReplaced)
 	}
-	return s.begin(ctx, x, p.watch)
+	return nil
 }
 
-func (s *Server) admitViewer(ctx context.Context, x *resource) (string, error) {
+func (s *Server) admitViewer(x *resource) error {
 	// With a publisher there, the answer names its codec; before, all that fit.
 	s.mu.Lock()
 	r := s.rooms[x.session]
@@ -291,38 +284,14 @@ func (s *Server) admitViewer(ctx context.Context, x *resource) (string, error) {
 		}
 	}
 	if len(x.formats) == 0 {
-		return "", problem.New(problem.SDPRefused)
+		return problem.New(problem.SDPRefused)
 	}
 	v := newViewer(x)
-	if err := x.connect(); err != nil {
-		return "", problem.Wrap(problem.Internal, err)
-	}
-	err := v.listen()
-	if err == nil {
-		_, err = s.enter(x, nil)
-	}
-	if err != nil {
-		_ = x.pc.GracefulClose()
-		return "", err
-	}
-	return s.begin(ctx, x, v.watch)
-}
-
-// begin answers the offer of a resource that is in its room.
-func (s *Server) begin(ctx context.Context, x *resource, watch func()) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, negotiationWait)
-	defer cancel()
-	x.mu.Lock()
-	raw, err := x.negotiate(ctx)
-	x.mu.Unlock()
-	if err != nil {
-		x.end(ReasonLost)
-		return "", problem.Wrap(problem.SDPRefused, err)
-	}
-	broken := func() { x.endLater(ReasonBroken) }
-	s.spawn(x.watchConnect, broken)
-	s.spawn(watch, broken)
-	return raw, nil
+	x.viewer = v
+	x.connect()
+	v.listen()
+	_, err := s.enter(x, nil)
+	return err
 }
 
 // matches checks If-Match against the current ICE session.
@@ -376,19 +345,8 @@ func (x *resource) patch(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	ufrag, pwd := x.offer.ufrag, x.offer.pwd
 	x.offer.ufrag, x.offer.pwd = f.ufrag, f.pwd
-	ctx, cancel := context.WithTimeout(r.Context(), negotiationWait)
-	defer cancel()
-	raw, err := x.negotiate(ctx)
-	if err != nil {
-		x.offer.ufrag, x.offer.pwd = ufrag, pwd
-		return problem.Wrap(problem.Conflict, fmt.Errorf("restart ICE: %w", err))
-	}
-	answer, err := x.offer.restartAnswer(raw, x.server.sockets.hosts)
-	if err != nil {
-		return problem.Wrap(problem.Internal, err)
-	}
+	answer := x.restartAnswer(x.negotiate())
 	h := w.Header()
 	h.Set("Content-Type", typeFragment)
 	h.Set("ETag", x.etag)

@@ -4,17 +4,21 @@
 // they may, where a recording is kept and what an event means to a case is left
 // to whoever passes Options.
 //
-// A publisher's packets go untouched, but for their numbering, to each viewer
-// through a bounded queue, and through a jitter buffer into fragments of at
-// most half a second, each handed over before the next is made. Forwarding asks
-// no database and waits for no disk. Sound is declined: the voice call goes on.
+// A packet is read, decrypted, encrypted for each viewer and sent by one
+// goroutine, many packets at a time; it goes untouched but for its numbering.
+// Another goroutine takes it through a jitter buffer into fragments of at most
+// half a second, each handed over before the next is made. Forwarding asks no
+// database and waits for no disk. Sound is declined: the voice call goes on.
 //
 // The server is ICE-lite on one port for UDP and TCP: it answers connectivity
 // checks and never sends first to an address that SDP names.
+//
+// A room's lock comes before a transport's, and that before the port's.
 package live
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"maps"
@@ -137,10 +141,11 @@ const (
 	connectWait       = 15 * time.Second // from the answer to a working transport
 	acceptWait        = 10 * time.Second // for Accept
 	openWait          = 10 * time.Second // for Record
-	closeWait         = 5 * time.Second  // for a peer's goodbye
+	closeWait         = 5 * time.Second  // for a recording's end
 	stallAfter        = 2 * time.Second
 	endAfter          = 8 * time.Second
-	watchEvery        = 100 * time.Millisecond
+	tickEvery         = 20 * time.Millisecond
+	slowTick          = time.Second
 	keyframeEvery     = 500 * time.Millisecond // keyframe requests to one publisher
 	maxBitrate        = 4_000_000              // bits a second from one publisher
 	maxPacketRate     = 2000                   // packets a second from one publisher
@@ -150,9 +155,12 @@ const (
 
 // Server is the live room of one node. Make it with New; it is ready at once.
 type Server struct {
-	opt     Options
-	log     *slog.Logger
-	sockets *sockets
+	opt         Options
+	log         *slog.Logger
+	port        *port
+	certificate tls.Certificate
+	fingerprint string        // of the certificate, as SDP writes it
+	handshakes  chan struct{} // a place for each that may go on at once
 
 	mu        sync.Mutex
 	rooms     map[string]*room
@@ -161,6 +169,8 @@ type Server struct {
 
 	cuts  atomic.Uint64 // counts Close and CutPeer, so that a request that raced one asks again
 	tasks sync.WaitGroup
+	quit  chan struct{}
+	ticks sync.WaitGroup
 }
 
 // New opens the sockets. The error says which could not be opened or which
@@ -181,18 +191,58 @@ func New(o Options) (*Server, error) {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	socks, err := listen(o.Listen, o.Addresses)
+	cert, print, err := newCertificate()
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
-		opt: o, log: o.Logger, sockets: socks,
-		rooms: map[string]*room{}, resources: map[string]*resource{},
-	}, nil
+	port, err := openPort(o.Listen, o.Addresses, o.Logger, o.Clock.Now)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opt: o, log: o.Logger, port: port, certificate: cert, fingerprint: print,
+		handshakes: make(chan struct{}, handshakes),
+		rooms:      map[string]*room{}, resources: map[string]*resource{}, quit: make(chan struct{}),
+	}
+	s.ticks.Go(s.tick)
+	return s, nil
+}
+
+// tick does for all resources what is due by time: publishers often, because
+// they are asked for what is missing; the rest once a second.
+func (s *Server) tick() {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	var slow time.Time
+	var all []*resource
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-t.C:
+		}
+		now := monotonic()
+		rest := now.Sub(slow) >= slowTick
+		if rest {
+			slow = now
+		}
+		s.mu.Lock()
+		for _, x := range s.resources {
+			if rest || x.publisher != nil {
+				all = append(all, x)
+			}
+		}
+		s.mu.Unlock()
+		for _, x := range all {
+			s.port.guarded(x.transport, func() { x.tick(now, s.opt.Clock.Now()) })
+		}
+		clear(all)
+		all = all[:0]
+	}
 }
 
 // Addr is the address the media port listens on, with the real port.
-func (s *Server) Addr() netip.AddrPort { return s.sockets.addr }
+func (s *Server) Addr() netip.AddrPort { return s.port.addr }
 
 // Close cuts the session's publisher and viewers and finishes the recording.
 // No packet of the session is forwarded after it returns.
@@ -243,11 +293,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
-	var err error
 	if first {
-		err = s.sockets.close()
+		close(s.quit)
+		s.ticks.Wait()
+		s.port.close()
 	}
-	return errors.Join(err, ctx.Err())
+	return ctx.Err()
 }
 
 // cut ends all resources that match and waits until none of them forwards.
@@ -284,7 +335,7 @@ func (s *Server) spawn(f func(), broken func()) {
 func (s *Server) room(session string) *room {
 	r := s.rooms[session]
 	if r == nil {
-		r = &room{session: session, viewers: map[*viewer]struct{}{}}
+		r = &room{session: session}
 		s.rooms[session] = r
 	}
 	return r

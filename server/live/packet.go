@@ -2,16 +2,52 @@ package live
 
 import "time"
 
-// packet is one RTP packet of a publisher. It is never changed once made: the
-// ring, the viewers and the recorder share it.
+// headerSize is what our RTP headers take: no extension, no contributing source.
+const headerSize = 12
+
+// packet is one RTP packet of a publisher. Ring, viewers and recorder share it;
+// it is never changed once made, but for the room before its payload.
 type packet struct {
 	ext     int64  // sequence number without wrap-around
+	count   int64  // which packet of its publisher it is, in order of arrival
 	ts      uint32 // RTP timestamp
 	marker  bool
 	key     bool // carries a part of a keyframe that tells so
 	payload []byte
+	raw     []byte    // room for a header, and the payload; under room.mu
 	at      time.Time // arrival, monotonic
 	wall    time.Time // arrival, by the server's Clock
+}
+
+// slabs makes packets out of larger pieces of memory, so that one costs no
+// allocation. A piece goes when the last of its packets is forgotten.
+type slabs struct {
+	packets []packet
+	bytes   []byte
+}
+
+// Sizes of the pieces: some 50 packets of a phone.
+const (
+	slabPackets = 64
+	slabBytes   = 64 << 10
+)
+
+// packet makes one with a copy of the payload.
+func (s *slabs) packet(payload []byte) *packet {
+	size := headerSize + len(payload)
+	if len(s.packets) == 0 {
+		s.packets = make([]packet, slabPackets)
+	}
+	if len(s.bytes) < size {
+		s.bytes = make([]byte, max(slabBytes, size))
+	}
+	p := &s.packets[0]
+	s.packets = s.packets[1:]
+	p.raw = s.bytes[:size:size]
+	s.bytes = s.bytes[size:]
+	p.payload = p.raw[headerSize:]
+	copy(p.payload, payload)
+	return p
 }
 
 // ringSize is how many packets are kept for repair and for viewers that join: one
@@ -60,6 +96,17 @@ func (r *ring) get(ext int64) *packet {
 		return p
 	}
 	return nil
+}
+
+// all gives what is kept, in order.
+func (r *ring) all() []*packet {
+	var out []*packet
+	for ext := max(0, r.newest-ringSize+1); ext <= r.newest; ext++ {
+		if p := r.get(ext); p != nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // sinceKey gives what a new viewer needs to start at the last keyframe; nothing

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,41 +10,58 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 )
 
-// rembEvery is how often a phone is told the ceiling of its bit rate.
-const rembEvery = time.Second
+// Timing of what a phone is told.
+const (
+	rembEvery   = time.Second // the ceiling of its bit rate
+	reportEvery = time.Second // what arrived
+	feedEvery   = 100 * time.Millisecond
+)
+
+// started is what times on the packet path are counted from.
+var started = time.Now()
 
 // monotonic is the time that waits are measured with; wall times come from the
 // Clock of Options.
 func monotonic() time.Time { return time.Now() }
 
+// since is a time as a number that fits an atomic.
+func since(t time.Time) int64 { return int64(t.Sub(started)) }
+
 // publisher is who sends the session's video.
 type publisher struct {
 	*resource
 	format   format
-	started  atomic.Bool // its first track is being read
 	accepted atomic.Bool
 	closed   atomic.Bool
 	ssrc     atomic.Uint32
-	last     atomic.Pointer[time.Time] // newest packet, or when the transport came up
-	dropped  atomic.Uint64             // packets over the ceilings
+	last     atomic.Int64  // time of the newest packet, or of when the transport came up
+	dropped  atomic.Uint64 // packets over the ceilings
 
-	ring ring // under room.mu
+	// Under room.mu.
+	ring    ring
+	slabs   slabs
+	asked   bool // Accept has been asked
+	high    int64
+	count   int64 // packets kept
+	bits    bucket
+	packets bucket
+	inbound inbound
+	pending []*packet // arrived in this batch, not yet forwarded
 
 	recMu sync.Mutex
 	rec   *recorder
 
-	// Only the goroutine that reads the track uses what follows.
-	high    int64
-	begun   bool
-	bits    bucket
-	packets bucket
-
 	keyMu     sync.Mutex
 	keyWanted bool
 	keyAsked  time.Time
+
+	telling sync.Mutex
+	stalled atomic.Bool
+	told    bool // what was told of stalled, under telling
+
+	remb, report, feed time.Time // when each was last sent; the ticking goroutine's
 }
 
 func newPublisher(x *resource) *publisher {
@@ -51,102 +69,124 @@ func newPublisher(x *resource) *publisher {
 		resource: x, format: x.formats[0],
 		bits: newBucket(maxBitrate, maxBitrate), packets: newBucket(maxPacketRate, maxPacketRate/2),
 	}
+	p.inbound = newInbound(slices.Contains(p.format.feedback, "nack"), p.offer.transportCC > 0 && slices.Contains(p.format.feedback, "transport-cc"))
 	x.release = p.release
+	x.join = p.joined
 	return p
 }
 
-// listen sets the stack's callbacks; it is called before negotiation.
+// listen takes what the transport brings; it is called before negotiation.
 func (p *publisher) listen() {
-	p.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-		if !p.started.CompareAndSwap(false, true) {
-			return // one picture a session
-		}
-		p.ssrc.Store(uint32(t.SSRC()))
-		broken := func() { p.endLater(ReasonBroken) }
-		p.server.spawn(func() { p.read(t) }, broken)
-		p.server.spawn(func() { // the stack sees sender reports only while somebody reads
-			b := make([]byte, mtu)
-			for {
-				if _, _, err := r.Read(b); err != nil {
-					return
-				}
-			}
-		}, broken)
-	})
+	p.transport.receive = p.receive
+	p.transport.feedback = p.control
 }
 
-// read takes packets until the transport ends.
-func (p *publisher) read(t *webrtc.TrackRemote) {
-	b := make([]byte, mtu)
-	for {
-		n, _, err := t.Read(b)
-		if err != nil {
-			return
-		}
-		if !p.ingest(b[:n]) {
-			return
-		}
-	}
-}
+// joined is called when the transport works.
+func (p *publisher) joined() { p.last.CompareAndSwap(0, since(monotonic())) }
 
-// ingest takes one RTP packet; false means the stream is over.
-func (p *publisher) ingest(b []byte) bool {
-	var in rtp.Packet
-	if p.closed.Load() {
-		return false
+// receive takes one RTP packet. b is good only for the time of the call.
+func (p *publisher) receive(h *rtp.Header, b []byte, out *sender) {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.closed.Load() || r.publisher != p {
+		return
 	}
-	now := monotonic()
-	if !p.packets.take(1, now) || !p.bits.take(float64(8*len(b)), now) {
+	payload, ok := payloadOf(b)
+	if !ok {
+		return
+	}
+	if !p.packets.take(1, out.now) || !p.bits.take(float64(8*len(b)), out.now) {
 		p.dropped.Add(1)
-		return true
+		return
 	}
-	if in.Unmarshal(b) != nil || in.PayloadType != p.format.payload {
-		p.dropped.Add(1)
-		return true
-	}
-	if !p.begun && len(in.Payload) == 0 {
-		return true // probing is no media: it neither begins a stream nor keeps one that has not begun
-	}
-	p.last.Store(&now)
-	pkt := &packet{ts: in.Timestamp, marker: in.Marker, at: now, wall: p.server.opt.Clock.Now()}
-	pkt.payload = append(make([]byte, 0, len(in.Payload)), in.Payload...)
-	pkt.key = isKey(p.format.codec, pkt.payload)
-	if !p.begun {
-		if !p.accept() {
-			return false
+	if p.inbound.feed != nil { // padding and probes are reported too: the phone measures the line with them
+		if e := h.GetExtension(uint8(p.offer.transportCC)); len(e) >= 2 {
+			p.inbound.feed.Record(h.SSRC, binary.BigEndian.Uint16(e), out.now.Sub(started).Microseconds())
 		}
-		p.begun, p.high = true, 1<<20+int64(in.SequenceNumber)
 	}
-	pkt.ext = p.high + int64(int16(in.SequenceNumber-uint16(p.high)))
-	p.high = max(p.high, pkt.ext)
+	ssrc := p.ssrc.Load()
+	if h.PayloadType != p.format.payload || ssrc != 0 && h.SSRC != ssrc {
+		p.dropped.Add(1)
+		return
+	}
+	if !p.asked && len(payload) == 0 {
+		return // probing is no media: it neither begins a stream nor keeps one that has not begun
+	}
+	p.last.Store(since(out.now))
+	if !p.asked {
+		p.asked, p.high = true, 1<<20+int64(h.SequenceNumber)-1
+		p.ssrc.Store(h.SSRC)
+		p.server.spawn(func() { p.accept() }, func() { p.endLater(ReasonBroken) })
+	}
+	ext := p.high + int64(int16(h.SequenceNumber-uint16(p.high)))
+	missing := p.inbound.arrived(ext, p.high, h.Timestamp, out.now)
+	p.high = max(p.high, ext)
+	if len(missing) > 0 && p.accepted.Load() {
+		p.transport.write(nack(h.SSRC, missing))
+	}
+	pkt := p.slabs.packet(payload)
+	p.count++
+	pkt.ext, pkt.count, pkt.ts, pkt.marker, pkt.at, pkt.wall = ext, p.count, h.Timestamp, h.Marker, out.now, out.wall
+	pkt.key = isKey(p.format.codec, payload)
 	if pkt.key {
 		p.keyMu.Lock()
 		p.keyWanted = false
 		p.keyMu.Unlock()
 	}
-	p.room.forward(p, pkt)
-	p.recMu.Lock()
-	rec := p.rec
-	p.recMu.Unlock()
-	if rec != nil {
-		rec.push(pkt)
+	p.ring.put(pkt)
+	if !p.accepted.Load() {
+		return // the ring keeps it until the answer
 	}
-	return true
+	if len(p.pending) == 0 {
+		out.touched = append(out.touched, r)
+	}
+	p.pending = append(p.pending, pkt)
 }
 
-// accept asks whether the first packet may have an effect, and starts the
-// recording.
-func (p *publisher) accept() bool {
+// payloadOf is what an RTP packet carries, without header and padding.
+func payloadOf(b []byte) ([]byte, bool) {
+	n := headerSize + 4*int(b[0]&15)
+	if b[0]&0x10 != 0 {
+		if len(b) < n+4 {
+			return nil, false
+		}
+		n += 4 + 4*int(binary.BigEndian.Uint16(b[n+2:]))
+	}
+	end := len(b)
+	if b[0]&0x20 != 0 {
+		end -= int(b[end-1])
+	}
+	if n > end {
+		return nil, false
+	}
+	return b[n:end], true
+}
+
+// control takes the phone's own reports.
+func (p *publisher) control(packets []rtcp.Packet, out *sender) {
+	for _, k := range packets {
+		switch k := k.(type) {
+		case *rtcp.SenderReport:
+			p.room.mu.Lock()
+			p.inbound.sender(k, out.now)
+			p.room.mu.Unlock()
+		case *rtcp.Goodbye: // the stream may go on with another number; silence ends it
+		}
+	}
+}
+
+// accept asks whether the first packet may have an effect. Then it starts the
+// recording, and sends on what has come meanwhile.
+func (p *publisher) accept() {
 	ctx, cancel := context.WithTimeout(context.Background(), acceptWait)
 	err := p.server.opt.Accept(ctx, p.session, p.peer)
 	cancel()
 	if err != nil {
 		p.server.log.Info("live stream not accepted", "session", p.session, "error", err)
 		p.endLater(ReasonRefused)
-		return false
+		return
 	}
-	now := monotonic()
-	p.last.Store(&now)
 	rec := newRecorder(p.format,
 		func(ctx context.Context) (Recording, error) {
 			return p.server.opt.Record(ctx, p.session, p.peer, p.format.codec.track())
@@ -154,18 +194,27 @@ func (p *publisher) accept() bool {
 		p.wantKey, p.unrecorded)
 	// Told first, so that the end of it cannot be told before.
 	p.server.opt.Observe(Event{Session: p.session, Peer: p.peer, Kind: Connected})
-	p.recMu.Lock()
-	over := p.closed.Load()
-	if !over {
+	p.last.Store(since(monotonic()))
+	over := false
+	p.server.port.do(func(out *sender) {
+		p.room.mu.Lock()
+		defer p.room.mu.Unlock()
+		p.recMu.Lock()
+		defer p.recMu.Unlock()
+		if over = p.closed.Load(); over {
+			return
+		}
 		p.rec = rec
 		p.accepted.Store(true)
 		p.server.spawn(rec.run, func() {})
-	}
-	p.recMu.Unlock()
+		p.pending = append(p.pending, p.ring.all()...)
+		if len(p.pending) > 0 {
+			out.touched = append(out.touched, p.room)
+		}
+	})
 	if over {
 		p.server.opt.Observe(Event{Session: p.session, Peer: p.peer, Kind: Ended, Reason: p.reason})
 	}
-	return !over
 }
 
 // unrecorded takes the recorder away; forwarding goes on.
@@ -190,61 +239,73 @@ func (p *publisher) wantKey() {
 	}
 	p.keyMu.Unlock()
 	if send {
-		p.writeRTCP(&rtcp.PictureLossIndication{MediaSSRC: ssrc})
+		p.transport.write(&rtcp.PictureLossIndication{MediaSSRC: ssrc})
 	}
 }
 
-func (p *publisher) writeRTCP(pkt rtcp.Packet) {
-	if err := p.pc.WriteRTCP([]rtcp.Packet{pkt}); err != nil {
-		p.server.log.Debug("send feedback", "error", err)
-	}
-}
-
-// watch notices silence and sends what is due.
-func (p *publisher) watch() {
-	select {
-	case <-p.up:
-	case <-p.over:
+// tick notices silence and sends what is due.
+func (p *publisher) tick(now time.Time) {
+	last := p.last.Load()
+	if last == 0 {
 		return
 	}
-	now := monotonic()
-	p.last.CompareAndSwap(nil, &now)
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	advise := slices.Contains(p.format.feedback, "goog-remb")
-	var stalled bool
-	var reported time.Time
-	for {
-		select {
-		case <-p.over:
-			return
-		case <-tick.C:
-		}
-		now := monotonic()
-		silent := now.Sub(*p.last.Load())
-		if silent >= endAfter {
-			p.endLater(ReasonSilent)
-			return
-		}
-		if is := silent >= stallAfter; is != stalled && p.accepted.Load() {
-			stalled = is
-			kind := Resumed
-			if is {
-				kind = Stalled
-			}
-			p.server.opt.Observe(Event{Session: p.session, Peer: p.peer, Kind: kind})
-		}
-		p.keyMu.Lock()
-		due := p.keyWanted
-		p.keyMu.Unlock()
-		if due {
-			p.wantKey()
-		}
-		if ssrc := p.ssrc.Load(); ssrc != 0 && advise && now.Sub(reported) >= rembEvery {
-			reported = now
-			p.writeRTCP(&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: advisedKilobits * 1000, SSRCs: []uint32{ssrc}})
+	silent := time.Duration(since(now) - last)
+	if silent >= endAfter {
+		p.endLater(ReasonSilent)
+		return
+	}
+	if is := silent >= stallAfter; p.accepted.Load() && p.stalled.Swap(is) != is {
+		p.server.spawn(p.tell, func() {})
+	}
+	p.keyMu.Lock()
+	due := p.keyWanted
+	p.keyMu.Unlock()
+	if due {
+		p.wantKey()
+	}
+	ssrc := p.ssrc.Load()
+	if ssrc == 0 {
+		return
+	}
+	var packets []rtcp.Packet
+	p.room.mu.Lock()
+	if missing := p.inbound.overdue(now); len(missing) > 0 {
+		packets = append(packets, nack(ssrc, missing))
+	}
+	if p.inbound.feed != nil && now.Sub(p.feed) >= feedEvery {
+		p.feed = now
+		if p.inbound.feed.PacketsHeld() > 0 {
+			packets = append(packets, p.inbound.feed.BuildFeedbackPacket()...)
 		}
 	}
+	if now.Sub(p.report) >= reportEvery {
+		p.report = now
+		packets = append(packets, p.inbound.report(ssrc, now))
+	}
+	p.room.mu.Unlock()
+	if now.Sub(p.remb) >= rembEvery && slices.Contains(p.format.feedback, "goog-remb") {
+		p.remb = now
+		packets = append(packets, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: advisedKilobits * 1000, SSRCs: []uint32{ssrc}})
+	}
+	for _, k := range packets {
+		p.transport.write(k)
+	}
+}
+
+// tell says whether the stream is stalled, in the order in which it is.
+func (p *publisher) tell() {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	is := p.stalled.Load()
+	if is == p.told || !p.accepted.Load() {
+		return
+	}
+	p.told = is
+	kind := Resumed
+	if is {
+		kind = Stalled
+	}
+	p.server.opt.Observe(Event{Session: p.session, Peer: p.peer, Kind: kind})
 }
 
 // release stops forwarding at once and finishes the recording.
@@ -253,12 +314,12 @@ func (p *publisher) release(reason string) {
 	if p.room.publisher == p {
 		p.room.publisher = nil
 	}
-	p.room.mu.Unlock()
 	p.recMu.Lock()
 	p.closed.Store(true)
 	rec, was := p.rec, p.accepted.Swap(false)
-	p.rec = nil
+	p.rec, p.pending = nil, nil
 	p.recMu.Unlock()
+	p.room.mu.Unlock()
 	if rec != nil {
 		rec.stop()
 	}

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -20,7 +21,8 @@ const (
 // recorder turns a publisher's packets into a recording, in a goroutine of its
 // own: a slow disk costs pictures of the file, never of the viewers.
 type recorder struct {
-	in      chan *packet
+	inMu    sync.Mutex
+	in      []*packet // waiting, at most recordQueue
 	quit    chan struct{}
 	done    chan struct{}
 	open    func(context.Context) (Recording, error)
@@ -68,19 +70,33 @@ func (c *streamClock) at32(ts uint32, arrival time.Time) int64 {
 
 func newRecorder(f format, open func(context.Context) (Recording, error), wantKey func(), failed func(error)) *recorder {
 	return &recorder{
-		in: make(chan *packet, recordQueue), quit: make(chan struct{}), done: make(chan struct{}),
+		quit: make(chan struct{}), done: make(chan struct{}),
 		open: open, wantKey: wantKey, failed: failed,
 		frames: framer{codec: newDepacketizer(f), needKey: true},
 		writer: newContainer(f.codec), usual: defaultFrame,
 	}
 }
 
-// push hands over a packet; when the queue is full it is lost for the file.
-func (r *recorder) push(p *packet) {
-	select {
-	case r.in <- p:
-	default:
+// push hands over packets; when the queue is full they are lost for the file.
+func (r *recorder) push(packets []*packet) {
+	r.inMu.Lock()
+	defer r.inMu.Unlock()
+	if len(r.in)+len(packets) <= recordQueue {
+		r.in = append(r.in, packets...)
 	}
+}
+
+// take moves what waits into order. spare is emptied and used for what comes.
+func (r *recorder) take(spare []*packet) []*packet {
+	r.inMu.Lock()
+	waiting := r.in
+	r.in = spare[:0]
+	r.inMu.Unlock()
+	for _, p := range waiting {
+		r.order.push(p)
+	}
+	clear(waiting)
+	return waiting
 }
 
 // run records until stop; it returns when the file is finished.
@@ -119,14 +135,11 @@ func (r *recorder) guarded() (err error) {
 func (r *recorder) loop() error {
 	tick := time.NewTicker(recordTick)
 	defer tick.Stop()
+	var spare []*packet
 	for {
 		select {
-		case p := <-r.in:
-			r.order.push(p)
-			if err := r.drain(time.Now(), false); err != nil {
-				return err
-			}
 		case now := <-tick.C:
+			spare = r.take(spare)
 			if err := r.drain(now, false); err != nil {
 				return err
 			}
@@ -139,9 +152,7 @@ func (r *recorder) loop() error {
 				}
 			}
 		case <-r.quit:
-			for len(r.in) > 0 {
-				r.order.push(<-r.in)
-			}
+			r.take(spare)
 			if err := r.drain(time.Now(), true); err != nil {
 				return err
 			}

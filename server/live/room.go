@@ -9,42 +9,46 @@ type room struct {
 
 	mu        sync.Mutex
 	publisher *publisher
-	viewers   map[*viewer]struct{}
+	viewers   []*viewer
 }
 
-// forward gives a packet to everybody in the room; nobody is waited for.
-func (r *room) forward(p *publisher, pkt *packet) {
+// fan forwards what the publisher has sent in this batch to everybody, viewer
+// by viewer, so that one viewer's packets lie together.
+func (r *room) fan(out *sender) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.publisher != p {
+	p := r.publisher
+	if p == nil || len(p.pending) == 0 {
 		return
 	}
-	p.ring.put(pkt)
-	for v := range r.viewers {
-		v.push(item{from: p, packet: pkt})
+	for _, v := range r.viewers {
+		v.send(p, p.pending, out)
 	}
+	p.recMu.Lock()
+	if p.rec != nil {
+		p.rec.push(p.pending)
+	}
+	p.recMu.Unlock()
+	clear(p.pending)
+	p.pending = p.pending[:0]
 }
 
 // join adds a viewer whose transport is up and starts it at the last keyframe;
 // false when the viewer is over already.
-func (r *room) join(v *viewer) bool {
+func (r *room) join(v *viewer, out *sender) bool {
 	r.mu.Lock()
-	select {
-	case <-v.over:
+	if v.isOver() {
 		r.mu.Unlock()
 		return false
-	default:
 	}
 	p := r.publisher
-	r.viewers[v] = struct{}{}
+	r.viewers = append(r.viewers, v)
 	fresh := false
-	if p != nil {
-		now := monotonic()
-		replay := p.ring.sinceKey(now)
-		for _, pkt := range replay {
-			v.push(item{from: p, packet: pkt})
-		}
-		fresh = len(replay) > 0 && now.Sub(p.ring.keyAt) < keyframeEvery
+	if p != nil && p.accepted.Load() {
+		replay := p.ring.sinceKey(out.now)
+		v.send(p, replay, out)
+		v.after = p.count // what waits to be forwarded was among it
+		fresh = len(replay) > 0 && out.now.Sub(p.ring.keyAt) < keyframeEvery
 	}
 	r.mu.Unlock()
 	if p != nil && !fresh {
@@ -56,27 +60,13 @@ func (r *room) join(v *viewer) bool {
 func (r *room) leave(v *viewer) (joined bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, joined = r.viewers[v]
-	delete(r.viewers, v)
-	return joined
-}
-
-// askKeyframe passes a viewer's wish on to whoever publishes.
-func (r *room) askKeyframe() {
-	r.mu.Lock()
-	p := r.publisher
-	r.mu.Unlock()
-	if p != nil {
-		p.wantKey()
+	for i, w := range r.viewers {
+		if w == v {
+			last := len(r.viewers) - 1
+			r.viewers[i], r.viewers[last] = r.viewers[last], nil
+			r.viewers = r.viewers[:last]
+			return true
+		}
 	}
-}
-
-// repair finds a packet the publisher sent lately.
-func (r *room) repair(p *publisher, ext int64) *packet {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.publisher != p {
-		return nil
-	}
-	return p.ring.get(ext)
+	return false
 }

@@ -322,58 +322,6 @@ func extension(m *sdp.MediaDescription, uri string) int {
 	return 0
 }
 
-// plain writes the offer again with nothing in it but what was checked: one
-// video section, the given formats, no addresses.
-func (o *offer) plain(formats []format, publishing bool, version int) string {
-	var b strings.Builder
-	line := func(f string, a ...any) { fmt.Fprintf(&b, f+"\r\n", a...) }
-	mid := o.sections[o.video].mid
-	line("v=0")
-	line("o=- 1 %d IN IP4 0.0.0.0", version)
-	line("s=-")
-	line("t=0 0")
-	line("a=group:BUNDLE %s", mid)
-	b.WriteString("m=video 9 UDP/TLS/RTP/SAVPF")
-	for _, f := range formats {
-		fmt.Fprintf(&b, " %d", f.payload)
-	}
-	b.WriteString("\r\n")
-	line("c=IN IP4 0.0.0.0")
-	line("a=ice-ufrag:%s", o.ufrag)
-	line("a=ice-pwd:%s", o.pwd)
-	line("a=fingerprint:%s", o.fingerprint)
-	line("a=setup:%s", o.setup)
-	line("a=mid:%s", mid)
-	if publishing && o.transportCC > 0 {
-		line("a=extmap:%d %s", o.transportCC, transportCC)
-	}
-	if publishing {
-		line("a=sendonly")
-	} else {
-		line("a=recvonly")
-	}
-	line("a=rtcp-mux")
-	line("a=rtcp-rsize")
-	for _, f := range formats {
-		name := "H264"
-		if f.codec == vp8 {
-			name = "VP8"
-		}
-		line("a=rtpmap:%d %s/90000", f.payload, name)
-		if p := f.fmtp(); p != "" {
-			line("a=fmtp:%d %s", f.payload, p)
-		}
-		for _, fb := range f.kept(publishing) {
-			line("a=rtcp-fb:%d %s", f.payload, fb)
-		}
-	}
-	if publishing && o.ssrc != 0 {
-		line("a=ssrc:%d cname:p", o.ssrc)
-		line("a=ssrc:%d msid:p v", o.ssrc)
-	}
-	return b.String()
-}
-
 // kept is the offered feedback the room gives or understands.
 func (f format) kept(publishing bool) []string {
 	var out []string
@@ -394,52 +342,76 @@ func (f format) kept(publishing bool) []string {
 	return out
 }
 
-// answer turns the media stack's answer to plain into the answer to the whole
-// offer: other sections are declined, candidates are the published addresses.
-func (o *offer) answer(raw string, hosts []netip.AddrPort, publishing bool) (text string, err error) {
-	var d sdp.SessionDescription
-	if err := d.UnmarshalString(raw); err != nil {
-		return "", fmt.Errorf("read own answer: %w", err)
-	}
-	if len(d.MediaDescriptions) != 1 || d.MediaDescriptions[0].MediaName.Port.Value == 0 {
-		return "", errNoVideo
-	}
-	video := d.MediaDescriptions[0]
-	video.Attributes = slices.DeleteFunc(video.Attributes, func(a sdp.Attribute) bool {
-		return a.Key == "candidate" || a.Key == "end-of-candidates"
-	})
-	for _, c := range candidates(hosts) {
-		video.WithValueAttribute("candidate", c)
-	}
-	video.WithPropertyAttribute("end-of-candidates")
-	if publishing {
-		video.Bandwidth = append(video.Bandwidth, sdp.Bandwidth{Type: "AS", Bandwidth: advisedKilobits})
-	}
-	all := make([]*sdp.MediaDescription, len(o.sections))
+// answer is the answer to a resource's offer: the video section agreed, every
+// other one declined, the published addresses as candidates.
+func (x *resource) answer(c credentials) string {
+	var b strings.Builder
+	line := func(f string, a ...any) { fmt.Fprintf(&b, f+"\r\n", a...) }
+	o, publishing := x.offer, x.verb == Publish
+	line("v=0")
+	line("o=- %d %d IN IP4 0.0.0.0", x.born.UnixNano(), x.version)
+	line("s=-")
+	line("t=0 0")
+	line("a=group:BUNDLE %s", o.sections[o.video].mid)
+	line("a=ice-lite")
 	for i, sec := range o.sections {
-		if i == o.video {
-			all[i] = video
+		if i != o.video {
+			line("m=%s 0 %s %s", sec.kind, sec.protocol, strings.Join(sec.formats, " "))
+			line("c=IN IP4 0.0.0.0")
+			if sec.mid != "" {
+				line("a=mid:%s", sec.mid)
+			}
+			line("a=inactive")
+			for _, v := range sec.maps { // some clients insist on them in a declined section too
+				line("a=rtpmap:%s", v)
+			}
 			continue
 		}
-		m := &sdp.MediaDescription{
-			MediaName:             sdp.MediaName{Media: sec.kind, Protos: strings.Split(sec.protocol, "/"), Formats: sec.formats},
-			ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
+		b.WriteString("m=video 9 UDP/TLS/RTP/SAVPF")
+		for _, f := range x.formats {
+			fmt.Fprintf(&b, " %d", f.payload)
 		}
-		if sec.mid != "" {
-			m.WithValueAttribute("mid", sec.mid)
+		b.WriteString("\r\n")
+		line("c=IN IP4 0.0.0.0")
+		if publishing {
+			line("b=AS:%d", advisedKilobits)
 		}
-		m.WithPropertyAttribute("inactive")
-		for _, v := range sec.maps { // some clients insist on them in a declined section too
-			m.WithValueAttribute("rtpmap", v)
+		line("a=mid:%s", sec.mid)
+		line("a=ice-ufrag:%s", c.ufrag)
+		line("a=ice-pwd:%s", c.pwd)
+		line("a=fingerprint:%s", x.server.fingerprint)
+		line("a=setup:passive")
+		line("a=rtcp-mux")
+		line("a=rtcp-rsize")
+		if publishing {
+			line("a=recvonly")
+			if o.transportCC > 0 {
+				line("a=extmap:%d %s", o.transportCC, transportCC)
+			}
+		} else {
+			line("a=sendonly")
+			line("a=msid:live video")
+			line("a=ssrc:%d cname:live", x.viewer.ssrc)
 		}
-		all[i] = m
+		for _, f := range x.formats {
+			name := "H264"
+			if f.codec == vp8 {
+				name = "VP8"
+			}
+			line("a=rtpmap:%d %s/90000", f.payload, name)
+			if p := f.fmtp(); p != "" {
+				line("a=fmtp:%d %s", f.payload, p)
+			}
+			for _, fb := range f.kept(publishing) {
+				line("a=rtcp-fb:%d %s", f.payload, fb)
+			}
+		}
+		for _, v := range candidates(x.server.port.hosts) {
+			line("a=candidate:%s", v)
+		}
+		line("a=end-of-candidates")
 	}
-	d.MediaDescriptions = all
-	out, err := d.Marshal()
-	if err != nil {
-		return "", fmt.Errorf("write answer: %w", err)
-	}
-	return string(out), nil
+	return b.String()
 }
 
 // candidates are the values of our host candidate lines, UDP before TCP.
@@ -509,23 +481,14 @@ func wellFormedCandidate(v string) bool {
 
 // restartAnswer is the body of the answer to an ICE restart: our new
 // credentials and the same addresses.
-func (o *offer) restartAnswer(raw string, hosts []netip.AddrPort) (string, error) {
-	var d sdp.SessionDescription
-	if err := d.UnmarshalString(raw); err != nil || len(d.MediaDescriptions) != 1 {
-		return "", fmt.Errorf("read own answer: %w", err)
-	}
-	m := d.MediaDescriptions[0]
-	ufrag, _ := m.Attribute("ice-ufrag")
-	pwd, _ := m.Attribute("ice-pwd")
-	if ufrag == "" || pwd == "" {
-		return "", errors.New("own answer has no ICE credentials")
-	}
+func (x *resource) restartAnswer(c credentials) string {
+	o := x.offer
 	var b strings.Builder
-	fmt.Fprintf(&b, "a=ice-lite\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=group:BUNDLE %s\r\n", ufrag, pwd, o.sections[o.video].mid)
+	fmt.Fprintf(&b, "a=ice-lite\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=group:BUNDLE %s\r\n", c.ufrag, c.pwd, o.sections[o.video].mid)
 	fmt.Fprintf(&b, "m=video 9 UDP/TLS/RTP/SAVPF %d\r\na=mid:%s\r\n", o.formats[0].payload, o.sections[o.video].mid)
-	for _, c := range candidates(hosts) {
-		fmt.Fprintf(&b, "a=candidate:%s\r\n", c)
+	for _, v := range candidates(x.server.port.hosts) {
+		fmt.Fprintf(&b, "a=candidate:%s\r\n", v)
 	}
 	b.WriteString("a=end-of-candidates\r\n")
-	return b.String(), nil
+	return b.String()
 }

@@ -1,42 +1,24 @@
 package live
 
 import (
-	"slices"
-	"sync"
+	"encoding/binary"
+	"math/rand/v2"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 )
 
-// Bounds of a viewer.
-const (
-	viewerQueue = 2048 // packets that may wait for one viewer; a replay fits
-	repairQueue = 64   // requests for repair that may wait
-	repairMax   = 256  // packets one request may name
-)
+// repairMax is how many packets one request for repair may name.
+const repairMax = 256
 
-// item is a packet on its way to a viewer.
-type item struct {
-	from   *publisher
-	packet *packet
-}
-
-// viewer is who watches. Its goroutine alone writes to its transport, so one
-// that is slow holds nobody.
+// viewer is who watches. Each is written to past the others: one whose line is
+// full loses packets and holds nobody.
 type viewer struct {
 	*resource
-	sender  *webrtc.RTPSender
-	queue   chan item
-	repairs chan []uint16
-	bound   chan struct{}
-	bindOne sync.Once
-	context webrtc.TrackLocalContext // set before bound is closed
-	done    chan struct{}            // closed when nothing is written any more
+	ssrc uint32
 
-	// Only run uses what follows: the numbering goes on when the publisher
-	// changes.
+	// Under room.mu. The numbering goes on when the publisher changes.
 	from    *publisher
 	payload uint8
 	base    int64 // ext of the publisher's first packet here
@@ -46,138 +28,100 @@ type viewer struct {
 	last    int64 // newest number sent
 	lastTS  uint32
 	lastAt  time.Time
+	packets uint32
+	octets  uint32
 	budget  bucket
+	after   int64      // packets of from up to this one were replayed
+	header  rtp.Header // scratch of encrypting
 }
 
 func newViewer(x *resource) *viewer {
 	v := &viewer{
-		resource: x, queue: make(chan item, viewerQueue), repairs: make(chan []uint16, repairQueue),
-		bound: make(chan struct{}), done: make(chan struct{}),
+		resource: x, ssrc: rand.Uint32() | 1,
 		last: 1 << 20, budget: newBucket(retransmitsPerSec, retransmitsPerSec/2),
 	}
 	x.release = v.release
+	x.join = v.joined
 	return v
 }
 
-// Bind, Unbind and the names make a viewer the stack's local track: it picks the
-// payload type for each publisher among all that were agreed.
-func (v *viewer) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	codecs := c.CodecParameters()
-	if len(codecs) == 0 {
-		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
-	}
-	v.bindOne.Do(func() {
-		v.context = c
-		close(v.bound)
-	})
-	return codecs[0], nil
-}
+// listen takes what the transport brings; it is called before negotiation.
+func (v *viewer) listen() { v.transport.feedback = v.control }
 
-// Unbind is told when the transport goes; the resource's end does the rest.
-func (v *viewer) Unbind(webrtc.TrackLocalContext) error { return nil }
-
-// ID names the track.
-func (v *viewer) ID() string { return "video" }
-
-// RID is empty: one encoding.
-func (v *viewer) RID() string { return "" }
-
-// StreamID names the stream.
-func (v *viewer) StreamID() string { return "live" }
-
-// Kind is video.
-func (v *viewer) Kind() webrtc.RTPCodecType { return webrtc.RTPCodecTypeVideo }
-
-// listen gives the stack the track; it is called before negotiation.
-func (v *viewer) listen() error {
-	s, err := v.pc.AddTrack(v)
-	v.sender = s
-	return err
-}
-
-// watch joins the room when the transport is up.
-func (v *viewer) watch() {
-	for _, ready := range []chan struct{}{v.up, v.bound} {
-		select {
-		case <-ready:
-		case <-v.over:
-			return
-		}
-	}
-	v.sender.GetParameters() // waits until the stack has finished binding, or first packets fall on the floor
-	if !v.room.join(v) {
-		return
-	}
-	broken := func() { v.endLater(ReasonBroken) }
-	v.server.spawn(v.run, broken)
-	v.server.spawn(v.listenFeedback, broken)
-}
-
-// push hands over a packet, or drops it for this viewer alone.
-func (v *viewer) push(i item) {
-	select {
-	case v.queue <- i:
-	default:
-	}
-}
-
-// run writes to the transport until the end; it tells of both.
-func (v *viewer) run() {
+// joined enters the room when the transport works.
+func (v *viewer) joined() {
 	v.server.opt.Observe(Event{Session: v.session, Peer: v.peer, Kind: ViewerJoined})
-	v.pump()
-	v.server.opt.Observe(Event{Session: v.session, Peer: v.peer, Kind: ViewerLeft, Reason: v.reason})
-}
-
-func (v *viewer) pump() {
-	defer close(v.done)
-	for {
-		select {
-		case <-v.over:
-			return
-		default:
-		}
-		select {
-		case <-v.over:
-			return
-		case i := <-v.queue:
-			v.send(i)
-		case wanted := <-v.repairs:
-			v.repair(wanted)
-		}
+	in := false
+	v.server.port.do(func(out *sender) { in = v.room.join(v, out) })
+	if !in {
+		v.server.opt.Observe(Event{Session: v.session, Peer: v.peer, Kind: ViewerLeft, Reason: v.reason})
 	}
 }
 
-// send numbers a packet for this viewer and writes it.
-func (v *viewer) send(i item) {
-	if i.from != v.from {
-		v.follow(i)
-	}
-	if v.payload == 0 || i.packet.ext < v.base {
+// send numbers packets for this viewer and writes them.
+func (v *viewer) send(from *publisher, packets []*packet, out *sender) {
+	if len(packets) == 0 {
 		return
 	}
-	n := v.out + i.packet.ext - v.base
-	if n > v.last {
-		v.last, v.lastTS, v.lastAt = n, v.outTS+i.packet.ts-v.baseTS, i.packet.at
+	if from != v.from {
+		v.follow(from, packets[0])
 	}
-	v.write(n, i.packet)
+	if v.payload == 0 {
+		return
+	}
+	t := v.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range packets {
+		if p.ext < v.base || p.count <= v.after {
+			continue
+		}
+		n := v.out + p.ext - v.base
+		if n > v.last {
+			v.last, v.lastTS, v.lastAt = n, v.outTS+p.ts-v.baseTS, p.at
+		}
+		v.write(n, p, out)
+	}
 }
 
-func (v *viewer) write(n int64, p *packet) {
-	h := rtp.Header{
-		Version: 2, Marker: p.marker, PayloadType: v.payload, SequenceNumber: uint16(n),
-		Timestamp: v.outTS + p.ts - v.baseTS, SSRC: uint32(v.context.SSRC()),
+// write encrypts a packet under the viewer's own numbers. The transport is
+// locked, and so is the room, whose packets lend their first bytes to one
+// header at a time.
+func (v *viewer) write(n int64, p *packet, out *sender) {
+	t := v.transport
+	if t.out == nil || t.chosen == nil {
+		return
 	}
-	// An error means the transport is down or full; its end comes by its own way.
-	_, _ = v.context.WriteStream().WriteRTP(&h, p.payload)
+	b := p.raw
+	b[0], b[1] = 2<<6, v.payload
+	if p.marker {
+		b[1] |= 1 << 7
+	}
+	binary.BigEndian.PutUint16(b[2:], uint16(n))
+	binary.BigEndian.PutUint32(b[4:], v.outTS+p.ts-v.baseTS)
+	binary.BigEndian.PutUint32(b[8:], v.ssrc)
+	v.packets++
+	v.octets += uint32(len(b) - headerSize)
+	w := t.chosen
+	if w.stream != nil {
+		if e, err := t.out.EncryptRTP(nil, b, &v.header); err == nil {
+			w.stream.send(e)
+		}
+		return
+	}
+	line := out.out[w.socket.index]
+	if e, err := t.out.EncryptRTP(line.next(len(b)+overhead), b, &v.header); err == nil {
+		line.done(&w.to, len(e))
+	}
 }
 
 // follow goes on with another publisher's packets where the last one stopped.
-func (v *viewer) follow(i item) {
-	v.from, v.payload = i.from, v.choose(i.from.format)
-	v.base, v.baseTS = i.packet.ext, i.packet.ts
-	v.out, v.outTS = v.last+1, i.packet.ts
+func (v *viewer) follow(from *publisher, first *packet) {
+	v.from, v.payload, v.after = from, v.choose(from.format), 0
+	v.base, v.baseTS = first.ext, first.ts
+	v.out, v.outTS = v.last+1, first.ts
 	if !v.lastAt.IsZero() {
-		v.outTS = v.lastTS + uint32(max(1, ticks(i.packet.at.Sub(v.lastAt))))
+		v.outTS = v.lastTS + uint32(max(1, ticks(first.at.Sub(v.lastAt))))
 	}
 }
 
@@ -202,64 +146,89 @@ func (v *viewer) choose(f format) uint8 {
 	return best
 }
 
+// control takes the viewer's feedback.
+func (v *viewer) control(packets []rtcp.Packet, out *sender) {
+	r := v.room
+	var ask *publisher
+	r.mu.Lock()
+	for _, k := range packets {
+		switch k := k.(type) {
+		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+			ask = r.publisher
+		case *rtcp.TransportLayerNack:
+			v.repair(k.Nacks, out)
+		}
+	}
+	r.mu.Unlock()
+	if ask != nil {
+		ask.wantKey()
+	}
+}
+
 // repair sends again what the viewer misses and the ring still has.
-func (v *viewer) repair(wanted []uint16) {
-	if v.from == nil || v.payload == 0 {
+func (v *viewer) repair(pairs []rtcp.NackPair, out *sender) {
+	if v.from == nil || v.payload == 0 || v.room.publisher != v.from {
 		return
 	}
-	now := monotonic()
-	for _, seq := range wanted {
-		n := v.last + int64(int16(seq-uint16(v.last)))
-		if n > v.last || n < v.out {
-			continue
-		}
-		p := v.room.repair(v.from, v.base+n-v.out)
-		if p == nil {
-			continue
-		}
-		if !v.budget.take(1, now) {
-			return
-		}
-		v.write(n, p)
-	}
-}
-
-// listenFeedback reads the viewer's RTCP until the transport ends.
-func (v *viewer) listenFeedback() {
-	for {
-		packets, _, err := v.sender.ReadRTCP()
-		if err != nil {
-			return
-		}
-		for _, p := range packets {
-			switch p := p.(type) {
-			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				v.room.askKeyframe()
-			case *rtcp.TransportLayerNack:
-				var wanted []uint16
-				for _, n := range p.Nacks {
-					if wanted = append(wanted, n.PacketList()...); len(wanted) > repairMax {
-						break
-					}
-				}
-				select {
-				case v.repairs <- slices.Clip(wanted):
-				default:
-				}
+	t := v.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	named := 0
+	for _, pair := range pairs {
+		for bit := range 17 {
+			if bit > 0 && pair.LostPackets&(1<<(bit-1)) == 0 {
+				continue
 			}
+			if named++; named > repairMax {
+				return
+			}
+			seq := pair.PacketID + uint16(bit)
+			n := v.last + int64(int16(seq-uint16(v.last)))
+			if n > v.last || n < v.out {
+				continue
+			}
+			p := v.from.ring.get(v.base + n - v.out)
+			if p == nil {
+				continue
+			}
+			if !v.budget.take(1, out.now) {
+				return
+			}
+			v.write(n, p, out)
 		}
 	}
 }
 
-// release leaves the room and waits until nothing is written.
-func (v *viewer) release(string) {
-	if !v.room.leave(v) {
+// tick reports to the viewer what was sent when (RFC 3550, 6.4), and drops one
+// that has gone without a word.
+func (v *viewer) tick(now, wall time.Time) {
+	if v.transport.quietFor(now) >= lostAfter {
+		v.endLater(ReasonLost)
 		return
 	}
-	t := time.NewTimer(closeWait)
-	defer t.Stop()
-	select {
-	case <-v.done:
-	case <-t.C: // stuck in the kernel; hanging up frees it
+	r := v.room
+	r.mu.Lock()
+	sent := !v.lastAt.IsZero()
+	report := rtcp.SenderReport{
+		SSRC: v.ssrc, NTPTime: ntp(wall), RTPTime: v.lastTS + uint32(ticks(now.Sub(v.lastAt))),
+		PacketCount: v.packets, OctetCount: v.octets,
+	}
+	r.mu.Unlock()
+	if sent {
+		v.transport.write(&report)
+	}
+}
+
+// ntp is a time as RTCP writes it: seconds since 1900 in 32 bits, and their
+// fraction in as many.
+func ntp(t time.Time) uint64 {
+	const since1900 = 2_208_988_800
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/1e9
+}
+
+// release leaves the room; nothing is written after it.
+func (v *viewer) release(reason string) {
+	if v.room.leave(v) {
+		v.server.opt.Observe(Event{Session: v.session, Peer: v.peer, Kind: ViewerLeft, Reason: reason})
 	}
 }
