@@ -210,8 +210,13 @@ func (d *h264Depacketizer) frame(packets []*packet) (*frame, error) {
 func joinUnits(packets []*packet) ([][]byte, error) {
 	var units [][]byte
 	var open []byte // fragmented unit under way
+	left := 0
+	for _, p := range packets {
+		left += len(p.payload)
+	}
 	for _, p := range packets {
 		b := p.payload
+		left -= len(b)
 		if len(b) == 0 {
 			continue
 		}
@@ -234,7 +239,8 @@ func joinUnits(packets []*packet) ([][]byte, error) {
 				if open != nil {
 					return nil, errFrame
 				}
-				open = []byte{b[0]&unitHeader | b[1]&unitType}
+				// All that is left of the picture is room enough for one unit of it.
+				open = append(make([]byte, 0, len(b)+left), b[0]&unitHeader|b[1]&unitType)
 			} else if open == nil {
 				return nil, errFrame
 			}

@@ -71,7 +71,6 @@ type arrivals struct {
 	names   [readBatch]sockaddr
 	space   [readBatch][mtu]byte
 	take    func(fd uintptr) bool
-	failed  error
 }
 
 func newArrivals(c *net.UDPConn) (*arrivals, error) {

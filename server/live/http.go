@@ -12,8 +12,8 @@ import (
 
 // Types and bounds of WHIP and WHEP requests.
 const (
-	typeSDP         = "application/sdp"
-	typeFragment    = "application/trickle-ice-sdpfrag"
+	typeSDP        = "application/sdp"
+	typeFragment   = "application/trickle-ice-sdpfrag"
 	maxSessionName = 128
 	maxToken       = 4096
 )

@@ -145,6 +145,7 @@ const (
 	stallAfter        = 2 * time.Second
 	endAfter          = 8 * time.Second
 	tickEvery         = 20 * time.Millisecond
+	idleTick          = 100 * time.Millisecond // while no packets come
 	slowTick          = time.Second
 	keyframeEvery     = 500 * time.Millisecond // keyframe requests to one publisher
 	maxBitrate        = 4_000_000              // bits a second from one publisher
@@ -171,6 +172,11 @@ type Server struct {
 	tasks sync.WaitGroup
 	quit  chan struct{}
 	ticks sync.WaitGroup
+
+	ticking sync.Mutex
+	ticked  atomic.Int64 // when due was last done, see since
+	slow    time.Time    // when the rest was, under ticking
+	list    []*resource  // scratch of due
 }
 
 // New opens the sockets. The error says which could not be opened or which
@@ -205,40 +211,50 @@ func New(o Options) (*Server, error) {
 		rooms:      map[string]*room{}, resources: map[string]*resource{}, quit: make(chan struct{}),
 	}
 	s.ticks.Go(s.tick)
+	port.start(s.due)
 	return s, nil
 }
 
-// tick does for all resources what is due by time: publishers often, because
-// they are asked for what is missing; the rest once a second.
+// tick does by time what no packet does: where none comes there is silence to be
+// noticed.
 func (s *Server) tick() {
-	t := time.NewTicker(tickEvery)
+	t := time.NewTicker(idleTick)
 	defer t.Stop()
-	var slow time.Time
-	var all []*resource
 	for {
 		select {
 		case <-s.quit:
 			return
 		case <-t.C:
+			s.due(monotonic())
 		}
-		now := monotonic()
-		rest := now.Sub(slow) >= slowTick
-		if rest {
-			slow = now
-		}
-		s.mu.Lock()
-		for _, x := range s.resources {
-			if rest || x.publisher != nil {
-				all = append(all, x)
-			}
-		}
-		s.mu.Unlock()
-		for _, x := range all {
-			s.port.guarded(x.transport, func() { x.tick(now, s.opt.Clock.Now()) })
-		}
-		clear(all)
-		all = all[:0]
 	}
+}
+
+// due does for all resources what has become due: for publishers often, because
+// they are asked for what is missing, for the rest once a second. Whoever reads
+// packets calls it too, which spares a goroutine's waking up.
+func (s *Server) due(now time.Time) {
+	if since(now)-s.ticked.Load() < int64(tickEvery) || !s.ticking.TryLock() {
+		return
+	}
+	defer s.ticking.Unlock()
+	s.ticked.Store(since(now))
+	rest := now.Sub(s.slow) >= slowTick
+	if rest {
+		s.slow = now
+	}
+	s.mu.Lock()
+	for _, x := range s.resources {
+		if rest || x.publisher != nil {
+			s.list = append(s.list, x)
+		}
+	}
+	s.mu.Unlock()
+	for _, x := range s.list {
+		s.port.guarded(x.transport, func() { x.tick(now, s.opt.Clock.Now()) })
+	}
+	clear(s.list)
+	s.list = s.list[:0]
 }
 
 // Addr is the address the media port listens on, with the real port.

@@ -50,9 +50,12 @@ func (s *slabs) packet(payload []byte) *packet {
 	return p
 }
 
-// ringSize is how many packets are kept for repair and for viewers that join: one
-// second at the ceiling, eight at the rate of a phone.
-const ringSize = 2048
+// What is kept for repair and for viewers that join: ringAge, but at most so many
+// packets, which is one second at the ceiling.
+const (
+	ringSize = 2048
+	ringAge  = 2500 * time.Millisecond
+)
 
 // replayAge is the age up to which the last keyframe is worth replaying to a
 // viewer who joins; replayMax bounds the burst.
@@ -65,6 +68,7 @@ const (
 type ring struct {
 	slots      [ringSize]*packet
 	newest     int64
+	oldest     int64 // nothing is kept before it
 	frameTS    uint32
 	frameStart int64 // first packet seen of the newest frame
 	keyStart   int64 // first packet of the newest keyframe, 0 for none
@@ -75,6 +79,17 @@ type ring struct {
 func (r *ring) put(p *packet) {
 	if p.ext <= r.newest-ringSize {
 		return
+	}
+	if r.newest == 0 {
+		r.oldest = p.ext
+	}
+	r.oldest = max(min(r.oldest, p.ext), p.ext-ringSize+1)
+	for ; r.oldest < p.ext; r.oldest++ {
+		old := &r.slots[r.oldest%ringSize]
+		if *old != nil && (*old).ext == r.oldest && p.at.Sub((*old).at) < ringAge {
+			break
+		}
+		*old = nil
 	}
 	r.slots[p.ext%ringSize] = p
 	if p.ext > r.newest {

@@ -125,7 +125,7 @@ func (p *path) send(b []byte) {
 	_, _ = p.socket.conn.WriteToUDPAddrPort(b, p.addr)
 }
 
-// openPort opens HOST:PORT for UDP and TCP.
+// openPort opens HOST:PORT for UDP and TCP; start begins to read.
 func openPort(address string, published []string, log *slog.Logger, now func() time.Time) (*port, error) {
 	host, portText, err := net.SplitHostPort(address)
 	if err != nil {
@@ -150,7 +150,6 @@ func openPort(address string, published []string, log *slog.Logger, now func() t
 		p, err := bind(ip.Unmap(), uint16(number), published)
 		if err == nil {
 			p.log, p.now = log, now
-			p.start()
 			return p, nil
 		}
 		if number != 0 || try == portTries {
@@ -270,7 +269,8 @@ func hosts(ip netip.Addr, port uint16, published []string) ([]netip.AddrPort, er
 	return out, nil
 }
 
-func (p *port) start() {
+// start reads; due is called after each batch.
+func (p *port) start(due func(now time.Time)) {
 	for _, s := range p.socks {
 		p.tasks.Go(func() {
 			for {
@@ -279,6 +279,7 @@ func (p *port) start() {
 					return
 				}
 				p.batch(s, n)
+				due(s.out.now)
 			}
 		})
 	}

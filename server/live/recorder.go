@@ -12,7 +12,7 @@ const (
 	recordQueue  = 8192                   // packets that may wait for a slow disk, four seconds at the ceiling
 	fragmentMost = 500 * time.Millisecond // how long a picture may wait to be handed over
 	fragmentCut  = 450 * time.Millisecond // where a fragment is cut by the stream's own clock
-	recordTick   = 50 * time.Millisecond
+	recordTick   = 100 * time.Millisecond
 	defaultFrame = clockRate / 30 // length of a picture whose successor is unknown
 	longestFrame = clockRate / 2  // longest a lone last picture is said to last
 	clockSlack   = 5 * clockRate  // a timestamp further off the arrival time is a jump, not a pause

@@ -35,9 +35,9 @@ import (
 
 // Bounds of a transport.
 const (
-	maxPaths      = 8         // addresses that one peer may have validated at once
-	helloRoom     = 32 << 10  // bytes of a handshake that may wait
-	replayWindow  = 1024      // packets late by more are refused
+	maxPaths      = 8        // addresses that one peer may have validated at once
+	helloRoom     = 32 << 10 // bytes of a handshake that may wait
+	replayWindow  = 1024     // packets late by more are refused
 	handshakeWait = connectWait
 	handshakes    = 64 // at once
 	overhead      = 48 // bytes that encryption adds to a packet at most
@@ -422,8 +422,8 @@ func (r records) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-func (r records) Close() error                      { return r.t.handshake.Close() }
-func (r records) LocalAddr() net.Addr               { return nowhere{} }
+func (r records) Close() error                       { return r.t.handshake.Close() }
+func (r records) LocalAddr() net.Addr                { return nowhere{} }
 func (r records) SetDeadline(at time.Time) error     { return r.t.handshake.SetReadDeadline(at) }
 func (r records) SetReadDeadline(at time.Time) error { return r.t.handshake.SetReadDeadline(at) }
 func (r records) SetWriteDeadline(time.Time) error   { return nil }
