@@ -184,14 +184,9 @@ func (r *Resolver) userConnection(ctx context.Context, first *int, after *string
 
 // audit is the manager's reading of the whole journal.
 func (r *Resolver) audit(ctx context.Context, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) (*model.JournalConnection, error) {
-	f := or(filter, journal.Filter{})
-	if len(f.Types) > len(journal.Types) {
-		return nil, problem.New(problem.BadInput)
-	}
-	for _, given := range []string{f.CaseID, f.SessionID, f.ActorID, f.SubjectID} {
-		if _, err := optionalID(&given); err != nil {
-			return nil, err
-		}
+	f, err := auditFilter(filter)
+	if err != nil {
+		return nil, err
 	}
 	return r.journalConnection(ctx, f, first, after, sort)
 }

@@ -490,6 +490,9 @@ func TestOtherAgencysIDsAreUnknown(t *testing.T) {
 					if f.Name == "challengeStaffPhone" {
 						continue // everybody gets a fresh nonce, good for something or not
 					}
+					if f.Name == "exportJournal" {
+						continue // everybody gets a fresh address; what is found there is the own agency's
+					}
 					for _, slot := range slots(f) {
 						ask := func(id string) answer {
 							query, variables := operation(root, f, tree(h.policy, v.actor, f.Type, 2), func(path string, t *ast.Type) any {
@@ -587,6 +590,7 @@ func TestEveryMutationDoesItsWork(t *testing.T) {
 				y.office(v)
 				y.exports(v)
 				y.settings()
+				y.audit()
 				a := y.run(v, "signOut", "done", nil)
 				require.Equal(t, true, a.at("signOut", "done"))
 				_, cut := h.cut.Load(v.actor.Login)

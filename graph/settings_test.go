@@ -1,6 +1,8 @@
 package graph_test
 
 import (
+	"strings"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,4 +28,22 @@ func (y *happy) settings() {
 	y.mustInput(m, "updateSettings", "UpdateSettingsInput", "settings { version }", map[string]any{
 		"version": y.must(m, "{ settings { version } }", nil).at("settings", "version"), "reason": "元へ", "linkUses": 2, "languages": []any{"ja", "en"}, "watermark": "CORNER",
 	})
+}
+
+// audit is the manager's work on the record.
+func (y *happy) audit() {
+	t, m := y.t, y.manager()
+	a := y.run(m, "verifyJournal", "verification { id startedBy { id } }", nil)
+	require.Equal(t, m.actor.ID, a.text("verifyJournal", "verification", "startedBy", "id"))
+	done := y.must(m, "{ journalVerification { id finishedAt entries emptied checkpoints elsewhere failed faults { number what } } }", nil)
+	require.Equal(t, a.text("verifyJournal", "verification", "id"), done.text("journalVerification", "id"))
+	require.NotEmpty(t, done.text("journalVerification", "finishedAt"))
+	require.JSONEq(t, "[]", toJSON(done.at("journalVerification", "faults")))
+	a = y.run(m, "exportJournal", "url expiresAt", map[string]any{"format": "JSON_LINES", "filter": map[string]any{"follow": m.actor.ID}})
+	require.True(t, strings.HasPrefix(a.text("exportJournal", "url"), "/journal/"))
+	for _, v := range []*visitor{y.supervisor(), y.dispatcher()} {
+		require.Equal(t, "FORBIDDEN", y.input(v, "exportJournal", "ExportJournalInput", "url", map[string]any{"format": "CSV"}).reason())
+	}
+	found := y.must(m, "query($id: ID!) { journal(filter: { follow: $id }) { nodes { type actorID subjectID payload } } }", map[string]any{"id": y.supervisor().actor.ID})
+	require.NotEmpty(t, found.at("journal", "nodes"))
 }

@@ -487,13 +487,20 @@ func (ec *executionContext) unmarshalInputJournalFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"caseID", "sessionID", "actorID", "subjectID", "types", "since", "until"}
+	fieldsInOrder := [...]string{"follow", "caseID", "sessionID", "actorID", "subjectID", "types", "since", "until"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
 			continue
 		}
 		switch k {
+		case "follow":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("follow"))
+			data, err := ec.unmarshalOID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Follow = data
 		case "caseID":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("caseID"))
 			data, err := ec.unmarshalOID2string(ctx, v)

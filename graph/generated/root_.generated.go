@@ -39,6 +39,7 @@ type ResolverRoot interface {
 	ExportRequest() ExportRequestResolver
 	FingerprintTask() FingerprintTaskResolver
 	JournalEntry() JournalEntryResolver
+	JournalVerification() JournalVerificationResolver
 	LeakReport() LeakReportResolver
 	Link() LinkResolver
 	LinkTerms() LinkTermsResolver
@@ -405,6 +406,11 @@ type ComplexityRoot struct {
 		Size        func(childComplexity int) int
 	}
 
+	ExportJournalPayload struct {
+		ExpiresAt func(childComplexity int) int
+		URL       func(childComplexity int) int
+	}
+
 	ExportRequest struct {
 		Alarm         func(childComplexity int) int
 		ArchiveSha256 func(childComplexity int) int
@@ -505,6 +511,24 @@ type ComplexityRoot struct {
 		SubjectID   func(childComplexity int) int
 		SubjectKind func(childComplexity int) int
 		Type        func(childComplexity int) int
+	}
+
+	JournalFault struct {
+		Number func(childComplexity int) int
+		What   func(childComplexity int) int
+	}
+
+	JournalVerification struct {
+		Checkpoints func(childComplexity int) int
+		Elsewhere   func(childComplexity int) int
+		Emptied     func(childComplexity int) int
+		Entries     func(childComplexity int) int
+		Failed      func(childComplexity int) int
+		Faults      func(childComplexity int) int
+		FinishedAt  func(childComplexity int) int
+		ID          func(childComplexity int) int
+		StartedAt   func(childComplexity int) int
+		StartedBy   func(childComplexity int) int
 	}
 
 	KindCount struct {
@@ -702,6 +726,7 @@ type ComplexityRoot struct {
 		EndSession             func(childComplexity int, input model.EndSessionInput) int
 		EnrolTerminal          func(childComplexity int, input model.EnrolTerminalInput) int
 		EnterCode              func(childComplexity int, input model.EnterCodeInput) int
+		ExportJournal          func(childComplexity int, input model.ExportJournalInput) int
 		FileLeakReport         func(childComplexity int, input model.FileLeakReportInput) int
 		FileUsageReport        func(childComplexity int, input model.FileUsageReportInput) int
 		FinishEnrolment        func(childComplexity int, input model.FinishEnrolmentInput) int
@@ -784,6 +809,7 @@ type ComplexityRoot struct {
 		UpdateCase             func(childComplexity int, input model.UpdateCaseInput) int
 		UpdateSettings         func(childComplexity int, input model.UpdateSettingsInput) int
 		UpdateStaffMember      func(childComplexity int, input model.UpdateStaffMemberInput) int
+		VerifyJournal          func(childComplexity int) int
 		Watch                  func(childComplexity int, input model.WatchInput) int
 		WatchShare             func(childComplexity int, input model.WatchShareInput) int
 		Whisper                func(childComplexity int, input model.WhisperInput) int
@@ -966,58 +992,59 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		CallerCode        func(childComplexity int) int
-		Case              func(childComplexity int, id string) int
-		Cases             func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
-		Checkpoint        func(childComplexity int) int
-		Classification    func(childComplexity int) int
-		Colleagues        func(childComplexity int) int
-		ContactNotes      func(childComplexity int, first *int, after *string) int
-		Contacts          func(childComplexity int) int
-		Courses           func(childComplexity int) int
-		Deputies          func(childComplexity int, first *int, after *string) int
-		DutyLog           func(childComplexity int, first *int, after *string) int
-		ExportRequest     func(childComplexity int, id string) int
-		ExportRequests    func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
-		FingerprintTasks  func(childComplexity int) int
-		Journal           func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
-		LeakReports       func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
-		Link              func(childComplexity int, secret string) int
-		LooksElsewhere    func(childComplexity int, from string, to string) int
-		Maintenances      func(childComplexity int, first *int, after *string) int
-		Me                func(childComplexity int) int
-		MediaFile         func(childComplexity int, id string) int
-		MediaFiles        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
-		Notices           func(childComplexity int) int
-		OpenContactTasks  func(childComplexity int) int
-		OtherAgencies     func(childComplexity int) int
-		Outages           func(childComplexity int, first *int, after *string, open *bool) int
-		OwedUsage         func(childComplexity int) int
-		Receptions        func(childComplexity int) int
-		Session           func(childComplexity int, id string) int
-		Sessions          func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
-		Settings          func(childComplexity int) int
-		SettingsHistory   func(childComplexity int, first *int, after *string) int
-		SharableOfficers  func(childComplexity int, containing *string) int
-		SharedReport      func(childComplexity int, id string) int
-		SharesGiven       func(childComplexity int) int
-		SharesReceived    func(childComplexity int) int
-		StaffCode         func(childComplexity int) int
-		StaffLinks        func(childComplexity int, first *int, after *string, filter *cases.StaffLinkFilter) int
-		StaffMember       func(childComplexity int, id string) int
-		StaffMembers      func(childComplexity int, first *int, after *string, filter *model.StaffMemberFilter) int
-		StaffPhone        func(childComplexity int) int
-		StaffRegistration func(childComplexity int, code string) int
-		StaffRules        func(childComplexity int) int
-		StaffUnits        func(childComplexity int) int
-		Statistics        func(childComplexity int, from string, to string) int
-		Terminals         func(childComplexity int) int
-		Trainees          func(childComplexity int, first *int, after *string, filter *operations.TraineeFilter) int
-		TrainingGaps      func(childComplexity int) int
-		TrainingRecords   func(childComplexity int, first *int, after *string, personID *string) int
-		UnusedCredentials func(childComplexity int) int
-		UsageReports      func(childComplexity int, first *int, after *string, filter *operations.UsageFilter) int
-		Users             func(childComplexity int, first *int, after *string) int
+		CallerCode          func(childComplexity int) int
+		Case                func(childComplexity int, id string) int
+		Cases               func(childComplexity int, first *int, after *string, filter *cases.CaseFilter, sort *cases.CaseSort) int
+		Checkpoint          func(childComplexity int) int
+		Classification      func(childComplexity int) int
+		Colleagues          func(childComplexity int) int
+		ContactNotes        func(childComplexity int, first *int, after *string) int
+		Contacts            func(childComplexity int) int
+		Courses             func(childComplexity int) int
+		Deputies            func(childComplexity int, first *int, after *string) int
+		DutyLog             func(childComplexity int, first *int, after *string) int
+		ExportRequest       func(childComplexity int, id string) int
+		ExportRequests      func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
+		FingerprintTasks    func(childComplexity int) int
+		Journal             func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
+		JournalVerification func(childComplexity int) int
+		LeakReports         func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
+		Link                func(childComplexity int, secret string) int
+		LooksElsewhere      func(childComplexity int, from string, to string) int
+		Maintenances        func(childComplexity int, first *int, after *string) int
+		Me                  func(childComplexity int) int
+		MediaFile           func(childComplexity int, id string) int
+		MediaFiles          func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
+		Notices             func(childComplexity int) int
+		OpenContactTasks    func(childComplexity int) int
+		OtherAgencies       func(childComplexity int) int
+		Outages             func(childComplexity int, first *int, after *string, open *bool) int
+		OwedUsage           func(childComplexity int) int
+		Receptions          func(childComplexity int) int
+		Session             func(childComplexity int, id string) int
+		Sessions            func(childComplexity int, first *int, after *string, filter *cases.SessionFilter, sort *cases.SessionSort) int
+		Settings            func(childComplexity int) int
+		SettingsHistory     func(childComplexity int, first *int, after *string) int
+		SharableOfficers    func(childComplexity int, containing *string) int
+		SharedReport        func(childComplexity int, id string) int
+		SharesGiven         func(childComplexity int) int
+		SharesReceived      func(childComplexity int) int
+		StaffCode           func(childComplexity int) int
+		StaffLinks          func(childComplexity int, first *int, after *string, filter *cases.StaffLinkFilter) int
+		StaffMember         func(childComplexity int, id string) int
+		StaffMembers        func(childComplexity int, first *int, after *string, filter *model.StaffMemberFilter) int
+		StaffPhone          func(childComplexity int) int
+		StaffRegistration   func(childComplexity int, code string) int
+		StaffRules          func(childComplexity int) int
+		StaffUnits          func(childComplexity int) int
+		Statistics          func(childComplexity int, from string, to string) int
+		Terminals           func(childComplexity int) int
+		Trainees            func(childComplexity int, first *int, after *string, filter *operations.TraineeFilter) int
+		TrainingGaps        func(childComplexity int) int
+		TrainingRecords     func(childComplexity int, first *int, after *string, personID *string) int
+		UnusedCredentials   func(childComplexity int) int
+		UsageReports        func(childComplexity int, first *int, after *string, filter *operations.UsageFilter) int
+		Users               func(childComplexity int, first *int, after *string) int
 	}
 
 	ReceptionGrant struct {
@@ -1602,6 +1629,10 @@ type ComplexityRoot struct {
 
 	UserPayload struct {
 		User func(childComplexity int) int
+	}
+
+	VerifyJournalPayload struct {
+		Verification func(childComplexity int) int
 	}
 
 	Viewing struct {
@@ -2901,6 +2932,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ExportFile.Size(childComplexity), true
 
+	case "ExportJournalPayload.expiresAt":
+		if e.ComplexityRoot.ExportJournalPayload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportJournalPayload.ExpiresAt(childComplexity), true
+	case "ExportJournalPayload.url":
+		if e.ComplexityRoot.ExportJournalPayload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportJournalPayload.URL(childComplexity), true
+
 	case "ExportRequest.alarm":
 		if e.ComplexityRoot.ExportRequest.Alarm == nil {
 			break
@@ -3308,6 +3352,80 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.JournalEntry.Type(childComplexity), true
+
+	case "JournalFault.number":
+		if e.ComplexityRoot.JournalFault.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalFault.Number(childComplexity), true
+	case "JournalFault.what":
+		if e.ComplexityRoot.JournalFault.What == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalFault.What(childComplexity), true
+
+	case "JournalVerification.checkpoints":
+		if e.ComplexityRoot.JournalVerification.Checkpoints == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Checkpoints(childComplexity), true
+	case "JournalVerification.elsewhere":
+		if e.ComplexityRoot.JournalVerification.Elsewhere == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Elsewhere(childComplexity), true
+	case "JournalVerification.emptied":
+		if e.ComplexityRoot.JournalVerification.Emptied == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Emptied(childComplexity), true
+	case "JournalVerification.entries":
+		if e.ComplexityRoot.JournalVerification.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Entries(childComplexity), true
+	case "JournalVerification.failed":
+		if e.ComplexityRoot.JournalVerification.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Failed(childComplexity), true
+	case "JournalVerification.faults":
+		if e.ComplexityRoot.JournalVerification.Faults == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.Faults(childComplexity), true
+	case "JournalVerification.finishedAt":
+		if e.ComplexityRoot.JournalVerification.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.FinishedAt(childComplexity), true
+	case "JournalVerification.id":
+		if e.ComplexityRoot.JournalVerification.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.ID(childComplexity), true
+	case "JournalVerification.startedAt":
+		if e.ComplexityRoot.JournalVerification.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.StartedAt(childComplexity), true
+	case "JournalVerification.startedBy":
+		if e.ComplexityRoot.JournalVerification.StartedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.JournalVerification.StartedBy(childComplexity), true
 
 	case "KindCount.files":
 		if e.ComplexityRoot.KindCount.Files == nil {
@@ -4327,6 +4445,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EnterCode(childComplexity, args["input"].(model.EnterCodeInput)), true
+	case "Mutation.exportJournal":
+		if e.ComplexityRoot.Mutation.ExportJournal == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_exportJournal_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ExportJournal(childComplexity, args["input"].(model.ExportJournalInput)), true
 	case "Mutation.fileLeakReport":
 		if e.ComplexityRoot.Mutation.FileLeakReport == nil {
 			break
@@ -5194,6 +5323,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateStaffMember(childComplexity, args["input"].(model.UpdateStaffMemberInput)), true
+	case "Mutation.verifyJournal":
+		if e.ComplexityRoot.Mutation.VerifyJournal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.VerifyJournal(childComplexity), true
 	case "Mutation.watch":
 		if e.ComplexityRoot.Mutation.Watch == nil {
 			break
@@ -6017,6 +6152,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Journal(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*journal.Filter), args["sort"].(*model.JournalSort)), true
+	case "Query.journalVerification":
+		if e.ComplexityRoot.Query.JournalVerification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.JournalVerification(childComplexity), true
 	case "Query.leakReports":
 		if e.ComplexityRoot.Query.LeakReports == nil {
 			break
@@ -8626,6 +8767,13 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserPayload.User(childComplexity), true
 
+	case "VerifyJournalPayload.verification":
+		if e.ComplexityRoot.VerifyJournalPayload.Verification == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VerifyJournalPayload.Verification(childComplexity), true
+
 	case "Viewing.bytes":
 		if e.ComplexityRoot.Viewing.Bytes == nil {
 			break
@@ -8882,6 +9030,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EnrolTerminalInput", ec.unmarshalInputEnrolTerminalInput),
 			graphql.NewInputUnmarshaler("EnterCodeInput", ec.unmarshalInputEnterCodeInput),
 			graphql.NewInputUnmarshaler("ExportFilter", ec.unmarshalInputExportFilter),
+			graphql.NewInputUnmarshaler("ExportJournalInput", ec.unmarshalInputExportJournalInput),
 			graphql.NewInputUnmarshaler("FileLeakReportInput", ec.unmarshalInputFileLeakReportInput),
 			graphql.NewInputUnmarshaler("FileUsageReportInput", ec.unmarshalInputFileUsageReportInput),
 			graphql.NewInputUnmarshaler("FinishEnrolmentInput", ec.unmarshalInputFinishEnrolmentInput),
@@ -9064,6 +9213,72 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/audit.graphqls", Input: `extend type Query {
+  "The newest verification of the own agency's chain; null where there was none."
+  journalVerification: JournalVerification @can(object: JOURNAL, action: AUDIT)
+}
+
+extend type Mutation {
+  "Begins to verify the own agency's chain, beside the request; one that is under way is answered instead. The result is journaled."
+  verifyJournal: VerifyJournalPayload! @can(object: JOURNAL, action: AUDIT)
+  "Lets the journal be fetched once, all of it or what the filter selects, with a signed checkpoint as its end. Who asked for what is journaled."
+  exportJournal(input: ExportJournalInput!): ExportJournalPayload! @can(object: JOURNAL, action: AUDIT)
+}
+
+"One walk over the agency's chain: numbers, hashes, payloads that are still there, and checkpoints."
+type JournalVerification @can(object: JOURNAL, action: AUDIT) {
+  id: ID!
+  startedAt: Time!
+  startedBy: User
+  "Null while it is under way."
+  finishedAt: Time
+  "How many entries were checked."
+  entries: Int64!
+  "How many of them retention has emptied."
+  emptied: Int64!
+  "How many checkpoints were compared."
+  checkpoints: Int64!
+  "How many of those stand on another machine."
+  elsewhere: Int64!
+  "Where the chain does not hold; at most 100. None: it holds."
+  faults: [JournalFault!]!
+  "It could not be finished: begin again."
+  failed: Boolean!
+}
+
+"One place where the chain does not hold."
+type JournalFault @can(object: JOURNAL, action: AUDIT) {
+  "The entry."
+  number: Int64! @can(object: JOURNAL, action: AUDIT)
+  what: String! @can(object: JOURNAL, action: AUDIT)
+}
+
+"The verification that is under way."
+type VerifyJournalPayload @can(object: JOURNAL, action: AUDIT) {
+  verification: JournalVerification!
+}
+
+"What is exported, and how it is written."
+input ExportJournalInput {
+  format: JournalFormat!
+  filter: JournalFilter
+}
+
+"How an export of the journal is written."
+enum JournalFormat {
+  "A table with a header, for spreadsheets."
+  CSV
+  "One JSON object a line, with what its hash covers."
+  JSON_LINES
+}
+
+"Where the export can be fetched."
+type ExportJournalPayload @can(object: JOURNAL, action: AUDIT) {
+  "GET it, once, before expiresAt."
+  url: String! @can(object: JOURNAL, action: AUDIT)
+  expiresAt: Time!
+}
+`, BuiltIn: false},
 	{Name: "../schema/caller.graphqls", Input: `"A caller's own view of their video report."
 type OwnSession @public {
   id: ID!
@@ -9854,6 +10069,8 @@ type JournalEdge @can(object: JOURNAL, action: READ) {
 
 "Narrows the record; what is left out does not narrow."
 input JournalFilter {
+  "A person, a case, a video report, a file or anything else, by its id: what it did, what was done to it, and what names it."
+  follow: ID
   caseID: ID
   sessionID: ID
   actorID: ID
@@ -13813,6 +14030,16 @@ func (ec *executionContext) childFields_ExportFile(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type ExportFile", field.Name)
 }
 
+func (ec *executionContext) childFields_ExportJournalPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_ExportJournalPayload_url(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ExportJournalPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportJournalPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ExportRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -14015,6 +14242,42 @@ func (ec *executionContext) childFields_JournalEntry(ctx context.Context, field 
 		return ec.fieldContext_JournalEntry_hash(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type JournalEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_JournalFault(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_JournalFault_number(ctx, field)
+	case "what":
+		return ec.fieldContext_JournalFault_what(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JournalFault", field.Name)
+}
+
+func (ec *executionContext) childFields_JournalVerification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_JournalVerification_id(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_JournalVerification_startedAt(ctx, field)
+	case "startedBy":
+		return ec.fieldContext_JournalVerification_startedBy(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_JournalVerification_finishedAt(ctx, field)
+	case "entries":
+		return ec.fieldContext_JournalVerification_entries(ctx, field)
+	case "emptied":
+		return ec.fieldContext_JournalVerification_emptied(ctx, field)
+	case "checkpoints":
+		return ec.fieldContext_JournalVerification_checkpoints(ctx, field)
+	case "elsewhere":
+		return ec.fieldContext_JournalVerification_elsewhere(ctx, field)
+	case "faults":
+		return ec.fieldContext_JournalVerification_faults(ctx, field)
+	case "failed":
+		return ec.fieldContext_JournalVerification_failed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JournalVerification", field.Name)
 }
 
 func (ec *executionContext) childFields_KindCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -15823,6 +16086,14 @@ func (ec *executionContext) childFields_UserPayload(ctx context.Context, field g
 		return ec.fieldContext_UserPayload_user(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_VerifyJournalPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verification":
+		return ec.fieldContext_VerifyJournalPayload_verification(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VerifyJournalPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Viewing(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -447,6 +447,19 @@ type EnterCodePayload struct {
 	Pass string `json:"pass"`
 }
 
+// What is exported, and how it is written.
+type ExportJournalInput struct {
+	Format journal.Format  `json:"format"`
+	Filter *journal.Filter `json:"filter,omitempty"`
+}
+
+// Where the export can be fetched.
+type ExportJournalPayload struct {
+	// GET it, once, before expiresAt.
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
 // A page of requests, newest first.
 type ExportRequestConnection struct {
 	Edges    []*ExportRequestEdge      `json:"edges"`
@@ -1688,6 +1701,11 @@ type UserEdge struct {
 // The person as they are now.
 type UserPayload struct {
 	User *identity.User `json:"user"`
+}
+
+// The verification that is under way.
+type VerifyJournalPayload struct {
+	Verification *journal.Verification `json:"verification"`
 }
 
 // A page of viewings, newest first.

@@ -103,3 +103,37 @@ test('a caller is spoken to in a language that is offered, and a viewer is named
   await shot(board, 'console-watermark-across-ja');
   assertNoFaults(handset);
 });
+
+test('a manager verifies the chain, and follows a person and a file through the record', async () => {
+  await settings.getByRole('link', { name: '記録', exact: true }).click();
+  await settings.getByText('まだ検証していません。').waitFor();
+  await settings.getByRole('button', { name: '検証する' }).click();
+  await settings.getByText(/記録 [\d,]+ 件は、連なったままです/).waitFor();
+  const record = settings.getByRole('main').getByRole('list');
+  await record.getByRole('listitem').first().waitFor();
+  await look(settings, 'audit', { full: false });
+  await record.getByRole('link', { name: 'このファイルを追う' }).first().click();
+  await settings.getByText('この人・事案・ファイルに関わるすべての記録を見ています').waitFor();
+  await record.getByText('録画を始めました').first().waitFor();
+  assert.equal(await record.getByText('設定を変えました').count(), 0);
+  await shot(settings, 'console-audit-file-ja');
+  await settings.getByRole('button', { name: '追うのをやめる' }).click();
+  await record.getByRole('link', { name: '管理 一郎' }).first().click();
+  await record.getByText('記録の連鎖を検証しました').first().waitFor();
+});
+
+test('an export of the record is journaled and ends in a signed checkpoint', async () => {
+  const coming = settings.waitForEvent('download');
+  await settings.getByRole('button', { name: 'JSON（1行1件）で書き出す' }).click();
+  const file = await coming;
+  assert.match(file.suggestedFilename(), /^genba-journal-.*\.jsonl$/);
+  const chunks = [];
+  for await (const chunk of await file.createReadStream()) {
+    chunks.push(chunk);
+  }
+  const lines = Buffer.concat(chunks).toString().trim().split('\n').map((line) => JSON.parse(line));
+  assert.ok(lines.at(-1).checkpoint.signature);
+  assert.equal(lines.at(-2).type, 'JOURNAL_EXPORTED');
+  await settings.getByRole('main').getByRole('list').getByText('記録を書き出しました').first().waitFor();
+  assertNoFaults(office);
+});

@@ -70,6 +70,7 @@ type App struct {
 	demoTerminal string
 	strict       bool
 	faults       faults
+	mailedAt     time.Time // when the last mail with checkpoints left
 
 	// serverKey signs what travels with a page and comes back
 	serverKey interface{ MAC(data []byte) []byte }
@@ -205,6 +206,9 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 		return nil, err
 	}
 	if err = a.checkOwnCheckpoints(ctx); err != nil {
+		return nil, err
+	}
+	if err = a.wireAudit(); err != nil {
 		return nil, err
 	}
 	if c.Demo {

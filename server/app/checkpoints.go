@@ -11,9 +11,13 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
+	"genba/policy"
 	"genba/server/journal"
+	"genba/server/notify"
+	"genba/server/problem"
 )
 
 const (
@@ -23,6 +27,7 @@ const (
 	postTimeout     = 15 * time.Second
 	checkpointMode  = 0o644
 	keyEnding       = ".pem"
+	mailWay         = "email"
 )
 
 // checkpoint signs where the journals stand and sends it off this machine.
@@ -36,7 +41,14 @@ func (a *App) checkpoint(ctx context.Context) error {
 	}
 	var failures error
 	for name, send := range a.checkpointWays() {
-		failures = errors.Join(failures, a.Journal.SendCheckpoints(ctx, name, send))
+		if name == mailWay && !a.mailDue() {
+			continue
+		}
+		failed := a.Journal.SendCheckpoints(ctx, name, send)
+		if name == mailWay && failed == nil {
+			a.mailedAt = a.DB.Now()
+		}
+		failures = errors.Join(failures, failed)
 	}
 	return failures
 }
@@ -54,7 +66,71 @@ func (a *App) checkpointWays() map[string]func(context.Context, []journal.Checkp
 			return postCheckpoints(ctx, a.Config.CheckpointURL, batch)
 		}
 	}
+	if a.Config.CheckpointEmail != "" {
+		ways[mailWay] = a.mailCheckpoints
+	}
 	return ways
+}
+
+// mailEvery is how often a mail with checkpoints leaves, where the journals grew.
+const mailEvery = 10 * time.Minute
+
+// mailCheckpoints sends checkpoints as a file by e-mail.
+func (a *App) mailCheckpoints(ctx context.Context, batch []journal.Checkpoint) error {
+	lines, err := checkpointLines(batch)
+	if err != nil {
+		return err
+	}
+	m, err := notify.NewSMTP(a.Config.SMTP)
+	if err != nil {
+		return err
+	}
+	last := batch[len(batch)-1]
+	return m.SendFile(ctx, notify.FileMessage{
+		To: a.Config.CheckpointEmail, Key: "checkpoint-" + last.AgencyID + "-" + strconv.FormatInt(last.Number, 10),
+		Subject: "Genba checkpoints " + last.At.UTC().Format(time.RFC3339),
+		Body:    "Signed checkpoints of the journals of " + a.URL() + ". Keep the attached file where nobody can change it;\ngenba verify --checkpoint FILE holds the journal against it.",
+		Name:    "checkpoints.jsonl", File: lines,
+	})
+}
+
+// mailDue tells whether the next mail may leave. A failed one is tried again
+// with the next turn.
+func (a *App) mailDue() bool {
+	now := a.DB.Now()
+	return a.mailedAt.IsZero() || now.Sub(a.mailedAt) >= mailEvery || now.Before(a.mailedAt)
+}
+
+// wireAudit gives the journal what verifying and exporting need.
+func (a *App) wireAudit() error {
+	signer, err := a.Keys.Signer(journal.CheckpointKey)
+	if err != nil {
+		return err
+	}
+	a.Journal.AuditBy(signer, a.checkpointsElsewhere, a.afterCommit, func(ctx context.Context, login string) error {
+		actor, err := a.People.StillSignedIn(ctx, login)
+		if err == nil && !a.policy.Can(actor, actor.Agency, policy.Journal, policy.Audit) {
+			err = problem.New(problem.Forbidden)
+		}
+		return err
+	})
+	return nil
+}
+
+// checkpointsElsewhere reads the file of checkpoints, where there is one.
+func (a *App) checkpointsElsewhere(context.Context) ([]journal.Checkpoint, error) {
+	if a.Config.CheckpointFile == "" {
+		return nil, nil
+	}
+	f, err := os.Open(a.Config.CheckpointFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("file of checkpoints: %w", err)
+	}
+	defer f.Close()
+	return journal.ReadCheckpoints(f)
 }
 
 func checkpointLines(batch []journal.Checkpoint) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -51,6 +52,8 @@ type Config struct {
 	// CheckpointFile and CheckpointURL are where signed checkpoints of the journals
 	// go: a file, best on another machine's disk, and an address that takes POSTs.
 	CheckpointFile, CheckpointURL string
+	// CheckpointEmail is an address that they are mailed to, by SMTP.
+	CheckpointEmail string
 	// Dev allows introspection and GraphiQL at /graphiql.
 	Dev bool
 	// SMSGateway is a TOML file that says how an HTTP SMS gateway is spoken to
@@ -84,6 +87,7 @@ func (c *Config) settings() []setting {
 		{"demo-agency-en", "Fukushima Prefectural Police", "English name of the agency that --demo makes", &c.DemoAgencyEn, nil},
 		{"checkpoint-file", "", "file that signed checkpoints of the journals are appended to; keep it on another machine", &c.CheckpointFile, nil},
 		{"checkpoint-url", "", "https address that signed checkpoints are posted to, as lines of JSON", &c.CheckpointURL, nil},
+		{"checkpoint-email", "", "address that signed checkpoints are mailed to, every ten minutes of activity; needs smtp-server", &c.CheckpointEmail, nil},
 		{"dev", "", "allow introspection, and GraphiQL at /graphiql", nil, &c.Dev},
 		{"sms-gateway", "", "TOML file that says how the SMS gateway is spoken to (docs/messages.md)", &c.SMSGateway, nil},
 		{"smtp-server", "", "HOST:PORT that e-mail leaves by", &c.SMTP.Server, nil},
@@ -258,6 +262,14 @@ func (c *Config) complete() (faults []error) {
 	}
 	if u, err := url.Parse(c.CheckpointURL); c.CheckpointURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
 		fault("checkpoint-url: must be an https address; http is for this machine")
+	}
+	if c.CheckpointEmail != "" {
+		if m, err := mail.ParseAddress(c.CheckpointEmail); err != nil || m.Address != c.CheckpointEmail {
+			fault("checkpoint-email: %q is no address", c.CheckpointEmail)
+		}
+		if c.SMTP.Server == "" {
+			fault("checkpoint-email: needs smtp-server")
+		}
 	}
 	if c.CheckpointFile != "" {
 		if path, err := filepath.Abs(c.CheckpointFile); err != nil || inside(path, data) || inside(path, keys) {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"genba/server/evidence"
+	"genba/server/journal"
 	"genba/server/notify"
 	"genba/server/problem"
 )
@@ -39,6 +40,7 @@ var web embed.FS
 //	/files/                tus 1.0, with a bearer of beginUpload or takeSnapshot
 //	/media/{id}            previews and video, with a grant of openMedia, Range
 //	/exports/{writing}     an encrypted archive, once, with a grant of beginExport
+//	/journal/{export}      the journal, once, with a grant of exportJournal
 //	/whip/{session}        WHIP (RFC 9725), with a bearer of publish
 //	/whep/{session}        WHEP, with a bearer of watch
 //	/callbacks/sms         what became of an SMS, signed by the gateway (docs/messages.md)
@@ -63,6 +65,7 @@ func (a *App) routes(api http.Handler) (http.Handler, error) {
 	mux.Handle(evidence.FilesPath, a.ours(a.Evidence.Files()))
 	mux.Handle(evidence.MediaPath, a.ours(a.Evidence.Media()))
 	mux.Handle(evidence.ExportPath, a.ours(a.Evidence.Archives()))
+	mux.Handle(journal.ExportPath, a.ours(a.Journal.Exports(writeProblem)))
 	mux.Handle("/whip/", a.ours(a.Live))
 	mux.Handle("/whep/", a.ours(a.Live))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -98,6 +98,7 @@ type Journal struct {
 	bus      ringer
 	refusals refusals
 	heard    heard
+	audit    audit
 }
 
 // New makes the journal of a database. Every commit that wrote entries rings
@@ -183,6 +184,7 @@ func lockHead(tx *database.Tx, agency string) (*head, error) {
 func (j *Journal) writeAgency(tx *database.Tx, h *head, entries []Entry, positions []func(int64) error) error {
 	rows := make([]Row, 0, len(entries))
 	payloads := make([]payloadRow, 0, len(entries))
+	var mentions []mention
 	for _, e := range entries {
 		h.Number++
 		p := payloadRow{AgencyID: h.AgencyID, Number: h.Number, Salt: make([]byte, 16), Payload: []byte("{}")}
@@ -202,6 +204,7 @@ func (j *Journal) writeAgency(tx *database.Tx, h *head, entries []Entry, positio
 		r.Hash = r.digest()
 		h.Hash = r.Hash
 		rows, payloads = append(rows, r), append(payloads, p)
+		mentions = append(mentions, mentionsOf(r, p.Payload)...)
 	}
 	if len(rows) > 0 {
 		if err := tx.Create(&rows).Error; err != nil {
@@ -209,6 +212,11 @@ func (j *Journal) writeAgency(tx *database.Tx, h *head, entries []Entry, positio
 		}
 		if err := tx.Create(&payloads).Error; err != nil {
 			return err
+		}
+		if len(mentions) > 0 {
+			if err := tx.CreateInBatches(&mentions, mentionBatch).Error; err != nil {
+				return err
+			}
 		}
 	}
 	for _, store := range positions {
@@ -239,6 +247,9 @@ func (r Row) digest() []byte {
 
 // Filter narrows a reading. Empty fields do not narrow.
 type Filter struct {
+	// Follow is the id of a person, a case, a session, a file or anything else:
+	// what it did, what was done to it, and what names it.
+	Follow    string
 	CaseID    string
 	SessionID string
 	ActorID   string
@@ -249,6 +260,10 @@ type Filter struct {
 }
 
 func (f Filter) apply(q *gorm.DB) *gorm.DB {
+	if f.Follow != "" {
+		q = q.Where("(actor_id = ? OR subject_id = ? OR case_id = ? OR session_id = ? OR EXISTS (SELECT 1 FROM journal_mentions m "+
+			"WHERE m.agency_id = journal_entries.agency_id AND m.mentioned = ? AND m.number = journal_entries.number))", f.Follow, f.Follow, f.Follow, f.Follow, f.Follow)
+	}
 	if f.CaseID != "" {
 		q = q.Where("case_id = ?", f.CaseID)
 	}

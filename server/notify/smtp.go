@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -102,6 +103,40 @@ func (s *SMTP) Send(ctx context.Context, m Message) (string, error) {
 		return "", errors.New("smtp: not taken") // what the library says repeats addresses
 	}
 	return m.Key + "@" + s.domain, nil
+}
+
+// FileMessage is an e-mail with a file, to somebody who keeps it.
+type FileMessage struct {
+	To, Key, Subject, Body, Name string
+	File                         []byte
+}
+
+// SendFile mails a file. Every attempt carries the same Message-ID.
+func (s *SMTP) SendFile(ctx context.Context, m FileMessage) error {
+	msg := mail.NewMsg()
+	if err := errors.Join(msg.From(s.options.From), msg.To(m.To)); err != nil {
+		return fmt.Errorf("%w: the address cannot be written", ErrPermanent)
+	}
+	msg.Subject(m.Subject)
+	msg.SetMessageIDWithValue(m.Key + "@" + s.domain)
+	msg.SetDate()
+	msg.SetUserAgent("Genba")
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetBodyString(mail.TypeTextPlain, m.Body+"\n")
+	if err := msg.AttachReader(m.Name, bytes.NewReader(m.File)); err != nil {
+		return errors.New("smtp: cannot attach")
+	}
+	client, err := mail.NewClient(s.host, s.how()...)
+	if err != nil {
+		return errors.New("smtp: cannot begin")
+	}
+	if err := client.DialAndSendWithContext(ctx, msg); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errors.New("smtp: not taken") // what the library says repeats addresses
+	}
+	return nil
 }
 
 func (s *SMTP) how() []mail.Option {

@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"io"
 	"mime"
@@ -168,4 +169,21 @@ func TestLinkByEmail(t *testing.T) {
 		require.Equal(t, notify.Sent, o.deliveries(s)[1].Status)
 		require.Empty(t, o.session(s).Stall)
 	})
+}
+
+// T45: checkpoints leave by e-mail, too, as a file.
+func TestFileByEmail(t *testing.T) {
+	p, address := postOffice(t)
+	m, err := notify.NewSMTP(notify.SMTPOptions{Server: address, From: "genba@report.example.jp", TLS: "none"})
+	require.NoError(t, err)
+	file := []byte("{\"number\":1}\n")
+	require.NoError(t, m.SendFile(t.Context(), notify.FileMessage{To: "keeper@example.jp", Key: "checkpoint-1", Subject: "Genba checkpoints", Body: "Keep it.", Name: "checkpoints.jsonl", File: file}))
+	require.Equal(t, []string{"keeper@example.jp"}, p.to)
+	require.Contains(t, p.letters[0], "checkpoints.jsonl")
+	require.Contains(t, p.letters[0], base64.StdEncoding.EncodeToString(file))
+	require.Contains(t, p.letters[0], "<checkpoint-1@report.example.jp>")
+	p.say(errors.New("not now"))
+	err = m.SendFile(t.Context(), notify.FileMessage{To: "keeper@example.jp", Key: "checkpoint-2", Name: "x", File: file})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "keeper")
 }

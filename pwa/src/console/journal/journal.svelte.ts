@@ -18,6 +18,8 @@ const people = 100;
 
 /** What the record is filtered by, as it stands in the address. Days are Japan's. */
 export interface JournalChoice {
+  /** A person, a case, a video report or a file: everything by it and about it. */
+  readonly follow: string;
   readonly actor: string;
   readonly caseID: string;
   readonly sessionID: string;
@@ -26,12 +28,13 @@ export interface JournalChoice {
   readonly until: string;
 }
 
-const names = { actor: 'actor', caseID: 'case', sessionID: 'session', type: 'type', since: 'since', until: 'until' } as const;
+const names = { follow: 'follow', actor: 'actor', caseID: 'case', sessionID: 'session', type: 'type', since: 'since', until: 'until' } as const;
 
 /** The choice an address makes. */
 export function choiceOf(search: URLSearchParams): JournalChoice {
   const read = (name: string): string => search.get(name) ?? '';
   return {
+    follow: read(names.follow),
     actor: read(names.actor),
     caseID: read(names.caseID),
     sessionID: read(names.sessionID),
@@ -60,6 +63,7 @@ export function filterOf(choice: JournalChoice): Filter {
   const start = (day: string, later: number): string =>
     new Date(Date.parse(`${day}T00:00:00+09:00`) + later * 86_400_000).toISOString();
   return {
+    ...(choice.follow === '' ? {} : { follow: choice.follow }),
     ...(choice.actor === '' ? {} : { actorID: choice.actor }),
     ...(choice.caseID === '' ? {} : { caseID: choice.caseID }),
     ...(choice.sessionID === '' ? {} : { sessionID: choice.sessionID }),

@@ -12,3 +12,42 @@ export const journalQuery = graphql(
 `,
   [entryFragment],
 );
+
+const verificationFragment = graphql(`
+  fragment VerificationFacts on JournalVerification {
+    id
+    startedAt
+    startedBy { id displayName }
+    finishedAt
+    entries
+    emptied
+    checkpoints
+    elsewhere
+    faults { number what }
+    failed
+  }
+`);
+
+export const verificationQuery = graphql(
+  `
+  query JournalVerification {
+    journalVerification { ...VerificationFacts }
+  }
+`,
+  [verificationFragment],
+);
+
+export const verifyJournalMutation = graphql(
+  `
+  mutation VerifyJournal {
+    verifyJournal { verification { ...VerificationFacts } }
+  }
+`,
+  [verificationFragment],
+);
+
+export const exportJournalMutation = graphql(`
+  mutation ExportJournal($input: ExportJournalInput!) {
+    exportJournal(input: $input) { url expiresAt }
+  }
+`);
