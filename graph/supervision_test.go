@@ -225,8 +225,8 @@ func TestShareRevealsExactlyItsSession(t *testing.T) {
 					if !has(h.policy, v.actor, rightsOf(f.Directives, schema.Types[f.Type.Name()].Directives)) {
 						continue
 					}
-					if f.Name == "challengeStaffPhone" {
-						continue // everybody gets a fresh nonce
+					if f.Name == "challengeStaffPhone" || f.Name == "exportJournal" {
+						continue // everybody gets a fresh nonce or address
 					}
 					for _, slot := range slots(f) {
 						if f.Name == "openSharedMedia" && slot == "input.mediaFileID" {
