@@ -115,6 +115,30 @@ func FuzzMedia(f *testing.F) {
 	})
 }
 
+// FuzzPackets gives the packet path anything where strangers' bytes come in:
+// connectivity checks, RTP and RTCP of a peer, DTLS. Nothing breaks, and a viewer
+// is sent no more than came in.
+func FuzzPackets(f *testing.F) {
+	rtp := append([]byte{0x80, 102, 0, 1, 0, 0, 0, 1, 0, 0, 0, 77}, 0x65, 0x88, 0x84)
+	f.Add(byte(0), []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+	f.Add(byte(1), []byte{})
+	f.Add(byte(2), rtp)
+	f.Add(byte(2), append([]byte{0xbf, 102 | 0x80}, rtp[2:]...))
+	f.Add(byte(2), append([]byte{0x90, 102, 0, 9, 0, 0, 0, 1, 0, 0, 0, 77, 0xbe, 0xde, 0, 1, 0x31, 0, 7, 0}, 0x41, 1))
+	f.Add(byte(3), []byte{0x80, 200, 0, 6, 0, 0, 0, 77, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3})
+	f.Add(byte(4), []byte{0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 77, 0, 5, 0xff, 0xff})
+	f.Add(byte(4), []byte{0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 77})
+	f.Add(byte(5), []byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1})
+	f.Add(byte(5), []byte{0x80, 102})
+	x := newPath(f, 1)
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		require.NoError(t, x.Send(2))
+		before := x.Forwarded()
+		x.Throw(kind, b)
+		require.LessOrEqual(t, x.Forwarded()-before, 257, "one packet, or one request for repair")
+	})
+}
+
 // FuzzHead gives it anything as a header fragment.
 func FuzzHead(f *testing.F) {
 	f.Add("video/mp4", []byte("\x00\x00\x00\x08ftyp\x00\x00\x00\x10moov\x00\x00\x00\x08mvex"))

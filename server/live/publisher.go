@@ -267,8 +267,20 @@ func (p *publisher) tick(now time.Time) {
 	if ssrc == 0 {
 		return
 	}
-	var packets []rtcp.Packet
+	packets := p.reports(ssrc, now)
+	if now.Sub(p.remb) >= rembEvery && slices.Contains(p.format.feedback, "goog-remb") {
+		p.remb = now
+		packets = append(packets, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: advisedKilobits * 1000, SSRCs: []uint32{ssrc}})
+	}
+	for _, k := range packets {
+		p.transport.write(k)
+	}
+}
+
+// reports are what the phone is to be told now of what it sent.
+func (p *publisher) reports(ssrc uint32, now time.Time) (packets []rtcp.Packet) {
 	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
 	if missing := p.inbound.overdue(now); len(missing) > 0 {
 		packets = append(packets, nack(ssrc, missing))
 	}
@@ -282,14 +294,7 @@ func (p *publisher) tick(now time.Time) {
 		p.report = now
 		packets = append(packets, p.inbound.report(ssrc, now))
 	}
-	p.room.mu.Unlock()
-	if now.Sub(p.remb) >= rembEvery && slices.Contains(p.format.feedback, "goog-remb") {
-		p.remb = now
-		packets = append(packets, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: advisedKilobits * 1000, SSRCs: []uint32{ssrc}})
-	}
-	for _, k := range packets {
-		p.transport.write(k)
-	}
+	return packets
 }
 
 // tell says whether the stream is stalled, in the order in which it is.

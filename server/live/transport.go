@@ -41,6 +41,10 @@ const (
 	handshakeWait = connectWait
 	handshakes    = 64 // at once
 	overhead      = 48 // bytes that encryption adds to a packet at most
+
+	checksPerSec   = 50  // connectivity checks of one peer that are answered
+	recordsPerSec  = 200 // DTLS records of one peer
+	controlsPerSec = 500 // packets of feedback of one peer
 )
 
 // credentials are one ICE session's name and password, ours.
@@ -77,13 +81,19 @@ type transport struct {
 	closed  bool
 	begun   bool
 
+	checks, records, controls bucket // under mu
+
 	handshake *packetio.Buffer
 	conn      *dtls.Conn // after the handshake
 	cancel    context.CancelFunc
 }
 
 func newTransport(p *port, cert tls.Certificate, fingerprint string) *transport {
-	t := &transport{port: p, certificate: cert, fingerprint: fingerprint, handshake: packetio.NewBuffer()}
+	t := &transport{
+		port: p, certificate: cert, fingerprint: fingerprint, handshake: packetio.NewBuffer(),
+		checks: newBucket(checksPerSec, 2*checksPerSec), records: newBucket(recordsPerSec, recordsPerSec),
+		controls: newBucket(controlsPerSec, controlsPerSec),
+	}
 	t.handshake.SetLimitSize(helloRoom)
 	return t
 }
@@ -128,7 +138,7 @@ func (p *port) check(b []byte, from origin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.IndexFunc(t.mine, func(c credentials) bool { return c.ufrag == ours })
-	if t.closed || i < 0 || subtle.ConstantTimeCompare([]byte(t.theirs[i]), []byte(theirs)) != 1 || t.mine[i].key.Check(m) != nil {
+	if t.closed || i < 0 || !t.checks.take(1, monotonic()) || subtle.ConstantTimeCompare([]byte(t.theirs[i]), []byte(theirs)) != 1 || t.mine[i].key.Check(m) != nil {
 		return
 	}
 	w := t.validate(from, m.Contains(stun.AttrUseCandidate))
@@ -194,7 +204,12 @@ func (t *transport) forget(w *path) {
 
 // hello hands a DTLS record to the handshake, or to what listens for a goodbye.
 func (t *transport) hello(b []byte) {
-	_, _ = t.handshake.Write(b, nil) // full or closed: the peer repeats itself
+	t.mu.Lock()
+	fits := t.records.take(1, monotonic())
+	t.mu.Unlock()
+	if fits {
+		_, _ = t.handshake.Write(b, nil) // full or closed: the peer repeats itself
+	}
 }
 
 // run shakes hands and calls up; then it waits for the peer's goodbye, or for
@@ -321,22 +336,27 @@ func (t *transport) decrypt(b []byte, h *rtp.Header) []byte {
 }
 
 func (t *transport) control(b []byte, out *sender) {
-	plain := t.decryptControl(b)
+	plain := t.decryptControl(b, out.now)
 	if plain == nil {
 		return
 	}
 	t.seen.Store(since(out.now))
-	packets, err := rtcp.Unmarshal(plain)
+	t.heed(plain, out)
+}
+
+// heed reads feedback and passes it on.
+func (t *transport) heed(b []byte, out *sender) {
+	packets, err := rtcp.Unmarshal(b)
 	if err != nil {
 		return
 	}
 	t.feedback(packets, out)
 }
 
-func (t *transport) decryptControl(b []byte) []byte {
+func (t *transport) decryptControl(b []byte, now time.Time) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.in == nil {
+	if t.in == nil || !t.controls.take(1, now) {
 		return nil
 	}
 	plain, err := t.in.DecryptRTCP(nil, b, nil)

@@ -148,9 +148,16 @@ func (v *viewer) choose(f format) uint8 {
 
 // control takes the viewer's feedback.
 func (v *viewer) control(packets []rtcp.Packet, out *sender) {
+	if p := v.heard(packets, out); p != nil {
+		p.wantKey()
+	}
+}
+
+// heard sends what is asked for, and gives whom a keyframe is wanted from.
+func (v *viewer) heard(packets []rtcp.Packet, out *sender) (ask *publisher) {
 	r := v.room
-	var ask *publisher
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, k := range packets {
 		switch k := k.(type) {
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
@@ -159,10 +166,7 @@ func (v *viewer) control(packets []rtcp.Packet, out *sender) {
 			v.repair(k.Nacks, out)
 		}
 	}
-	r.mu.Unlock()
-	if ask != nil {
-		ask.wantKey()
-	}
+	return ask
 }
 
 // repair sends again what the viewer misses and the ring still has.
