@@ -4,6 +4,7 @@ import { after, before } from 'node:test';
 import { desk, launch, phone, sizes } from './browser.mjs';
 import * as dispatcher from './dispatcher.mjs';
 import { assertLooksRight } from './looks.mjs';
+import { photo } from './material.mjs';
 import { startServer } from './server.mjs';
 import { shot } from './shots.mjs';
 import * as staff from './staff-app.mjs';
@@ -53,7 +54,7 @@ for (const { locale, browserLocale, name, device } of [
 
   test(`the officer's screens from the sheet to the end (${locale})`, async () => {
     await staff.registerOfficer(manager, { name, number: '' });
-    const { address } = await staff.printSheet(manager, { device });
+    const { address } = await staff.printSheet(manager, { name, device });
     const plain = await phone(browser, { baseURL: server.baseURL, locale: browserLocale });
     const outside = await plain.newPage();
     await outside.goto(address);
@@ -93,10 +94,15 @@ for (const { locale, browserLocale, name, device } of [
     await staff.see(page, t.act);
     await page.getByText(t.positionOn).waitFor();
     await look(page, 'act', locale);
+    await page.getByRole('button', { name: t.photo, exact: true }).tap();
+    await page.getByRole('button', { name: t.close, exact: true }).waitFor();
+    await look(page, 'camera-photo', locale);
     await handset.setOffline(true);
-    await page.getByRole('button', { name: t.photo, exact: true }).tap();
-    await page.getByRole('button', { name: t.photo, exact: true }).tap();
-    await page.getByText(t.left).filter({ hasText: '2' }).waitFor();
+    for (const tap of [1, 2]) {
+      await page.getByRole('button', { name: t.photo, exact: true }).tap();
+      await page.getByText(t.left).filter({ hasText: String(tap) }).waitFor();
+    }
+    await page.getByText(t.left).waitFor();
     await page.getByRole('button', { name: t.close, exact: true }).tap();
     await staff.see(page, t.unsent);
     await look(page, 'unsent', locale);
@@ -129,6 +135,35 @@ for (const { locale, browserLocale, name, device } of [
     await staff.see(page, t.again);
     await look(page, 'rules-again', locale);
     await page.getByRole('button', { name: t.back, exact: true }).tap();
+    await handset.clearPermissions();
+    await handset.grantPermissions(['clipboard-read']); // every other one is denied
+    await staff.begin(page, code, options);
+    await staff.see(page, t.noCamera);
+    await look(page, 'no-camera', locale);
+    await page.getByRole('button', { name: t.back, exact: true }).tap();
+    await staff.see(page, t.act);
+    await page.getByRole('button', { name: t.position }).tap();
+    await page.getByText(t.positionDenied).waitFor();
+    await look(page, 'no-position', locale);
+    if (locale === 'ja') {
+      const { staffPhone } = await dispatcher.ask(page, '{ staffPhone { session { id } } }', {}, 'staff');
+      await handset.setOffline(true);
+      await page.getByLabel(t.stored).setInputFiles(photo());
+      await staff.see(page, t.unsent);
+      await dispatcher.ask(supervisor, 'mutation End($input: EndSessionInput!) { endSession(input: $input) { session { id } } }', {
+        input: { sessionID: staffPhone.session.id, reason: 'DONE' },
+      });
+      await handset.setOffline(false);
+      await staff.see(page, t.endedByCentre);
+      await look(page, 'ended-kept', locale);
+    } else {
+      await page.getByRole('button', { name: t.finish }).tap();
+      await page.getByRole('button', { name: t.finishYes, exact: true }).tap();
+      await staff.see(page, t.ended);
+    }
+    await page.getByRole('button', { name: t.again2 }).tap();
+    await staff.see(page, t.home);
+    await look(page, 'home-again', locale);
     await page.getByRole('button', { name: t.remove }).tap();
     await staff.see(page, t.removeHeading);
     await look(page, 'remove', locale);

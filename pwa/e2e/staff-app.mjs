@@ -27,6 +27,7 @@ export const words = {
     photo: '写真を撮る',
     position: '位置を送る',
     positionOn: /位置を送っています/,
+    positionDenied: /位置情報が許可されていません/,
     connected: '通信指令課に届いています',
     watched: 'いま見られています',
     taken: '受理されました',
@@ -91,6 +92,7 @@ export const words = {
     photo: 'Take a photo',
     position: 'Send my position',
     positionOn: /Sending your position/,
+    positionDenied: /Position is not allowed/,
     connected: 'Reaching the command centre',
     watched: 'Being watched now',
     taken: 'A dispatcher has taken it',
@@ -157,9 +159,9 @@ export async function registerOfficer(manager, { unit = '福島警察署', name 
   await manager.getByRole('button', { name: '登録する', exact: true }).click();
 }
 
-/** Makes the sheet of the officer whose row is the last one, and answers what its QR code says. */
-export async function printSheet(manager, { device = '貸与端末' } = {}) {
-  await manager.getByRole('button', { name: '用紙を出す' }).last().click();
+/** Makes the sheet of an officer, and answers what its QR code says. */
+export async function printSheet(manager, { name = '佐藤 次郎', device = '貸与端末' } = {}) {
+  await manager.getByRole('row').filter({ hasText: name }).getByRole('button', { name: '用紙を出す' }).click();
   await manager.getByRole('radio', { name: device }).click();
   if (device !== '貸与端末') {
     await manager.getByLabel('所属長の職').fill('福島警察署長');

@@ -41,7 +41,7 @@ after(async () => {
 
 async function registered(context, officer, sheet) {
   await staff.registerOfficer(manager, officer);
-  const { address } = await staff.printSheet(manager, sheet);
+  const { address } = await staff.printSheet(manager, { ...officer, ...sheet });
   const { page, number } = await staff.register(context, address);
   await staff.match(manager, number);
   await staff.see(page, t.home);
@@ -118,6 +118,48 @@ test('without a network the app opens by its worker, says so, and goes on when i
   await staff.see(app, t.home);
 });
 
+test('everything from the code to the end goes by keyboard alone', async () => {
+  const press = (key) => app.keyboard.press(key);
+  const focused = () => app.evaluate(() => document.activeElement?.textContent?.trim());
+  const tabTo = async (name) => {
+    for (let steps = 0; (await focused()) !== name; steps++) {
+      assert.ok(steps < 20, `${name} is reached by the tab key`);
+      await press('Tab');
+    }
+  };
+  await app.locator('h1:focus').waitFor();
+  await press('Tab'); // the large camera button comes first
+  assert.equal(await focused(), t.live);
+  await press('Tab');
+  await app.keyboard.type(code);
+  await press('Tab');
+  await press('Space');
+  await press('Tab');
+  await press('Space');
+  await press('Shift+Tab');
+  await press('Shift+Tab');
+  await press('Enter');
+  await app.getByText(t.connected).waitFor();
+  await tabTo(t.photo);
+  await press('Enter');
+  await app.getByText('写真 1件 届きました').waitFor();
+  await tabTo('映像を止める');
+  await press('Enter');
+  await app.getByText('映像は送っていません').waitFor();
+  assert.equal(await focused(), t.live, 'the reader keeps their place');
+  await tabTo(t.close);
+  await press('Enter');
+  await staff.see(app, t.act);
+  await tabTo(t.finish);
+  await press('Enter');
+  await tabTo(t.finishYes);
+  await press('Enter');
+  await staff.see(app, t.ended);
+  await tabTo(t.again2);
+  await press('Enter');
+  await staff.see(app, t.home);
+});
+
 test('a private phone offers no gallery and keeps nothing that was not received', async () => {
   other = await registered(own, { name: '高橋 二郎' }, { device: '個人所有の携帯電話機' });
   assert.equal(await other.getByRole('button', { name: t.sharedItem }).count(), 0, 'nothing is shown to it');
@@ -128,9 +170,14 @@ test('a private phone offers no gallery and keeps nothing that was not received'
     await other.getByRole('button', { name: t.photo, exact: true }).tap();
     await other.getByText(`未送信 ${count}件`).waitFor();
   }
+  await other.getByRole('button', { name: t.photo, exact: true }).evaluate((button) => {
+    button.click();
+    button.click(); // faster than a picture is taken
+  });
+  await other.getByText('未送信 4件').waitFor();
   assert.equal(await staff.keptItems(other), 0);
   await own.setOffline(false);
-  await other.getByText('写真 2件 届きました').waitFor();
+  await other.getByText('写真 4件 届きました').waitFor();
   await other.getByText(t.connected).waitFor();
   await other.getByRole('button', { name: t.close, exact: true }).tap();
   await staff.see(other, t.act);

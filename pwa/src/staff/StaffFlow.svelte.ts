@@ -63,6 +63,12 @@ export type Notice = 'failed' | 'unreachable' | 'asked' | 'liveRefused' | 'repor
 /** Why everything was deleted. */
 export type WipedBy = 'revoked' | 'unmatched' | 'officer';
 
+/** Who or what ended a video report. silent: nothing came for too long. */
+export type EndedBy = 'officer' | 'centre' | 'cut' | 'silent';
+
+/** How a video report ended, where it was not simply ended. */
+const endings: Readonly<Record<string, EndedBy>> = { REVOKED: 'cut', EXPIRED: 'silent' };
+
 /** What the officer declares before anything is sent (第4の4(2)アク). */
 export interface Declared {
   readonly withinResponse: boolean;
@@ -117,7 +123,7 @@ export class StaffFlow {
   #codeWrong = $state(0);
   #kept = $state.raw<readonly Unsent[]>([]);
   #lost = $state(0);
-  #endedBy = $state<'officer' | 'centre' | 'cut'>('officer');
+  #endedBy = $state<EndedBy>('officer');
   #wipedBy = $state<WipedBy>('revoked');
   #receivedBefore = $state(0);
   /** The video report that is open; empty where none is. */
@@ -222,7 +228,7 @@ export class StaffFlow {
   }
 
   /** Who ended the video report. */
-  get endedBy(): 'officer' | 'centre' | 'cut' {
+  get endedBy(): EndedBy {
     return this.#endedBy;
   }
 
@@ -291,7 +297,11 @@ export class StaffFlow {
     await this.#step(async () => {
       if (!this.#store?.phoneID) {
         await this.#readCode();
-      } else if (!(await this.#return())) {
+        return;
+      }
+      // A sheet that is read on a registered phone is of no use to it.
+      history.replaceState(null, '', location.pathname);
+      if (!(await this.#return())) {
         this.#show('unknown');
       }
     });
@@ -537,7 +547,7 @@ export class StaffFlow {
     if (!store) {
       throw new Unreachable('nothing is kept');
     }
-    const { challengeStaffPhone } = await this.#api.run(challengeMutation, { input: { phoneID: store.phoneID } });
+    const { challengeStaffPhone } = await this.#ask(challengeMutation, { input: { phoneID: store.phoneID } });
     return { nonce: challengeStaffPhone.nonce, signature: await store.sign(challengeStaffPhone.nonce) };
   }
 
@@ -562,7 +572,7 @@ export class StaffFlow {
       try {
         await this.#ask(resumeMutation, { input: { phoneID: this.#store?.phoneID ?? '', ...(await this.#proof()) } });
       } catch (error) {
-        if (error instanceof Refusal && !['NONCE_INVALID', 'SIGNATURE_INVALID'].includes(error.reason)) {
+        if (!(error instanceof Refusal && ['NONCE_INVALID', 'SIGNATURE_INVALID'].includes(error.reason))) {
           throw error;
         }
       }
@@ -625,7 +635,7 @@ export class StaffFlow {
         navigator.vibrate?.(200);
       }
     } else if (this.#sending) {
-      this.#leave(this.#endedHere ? 'officer' : 'centre');
+      this.#leave(this.#endedHere ? 'officer' : (endings[session?.state ?? ''] ?? 'centre'));
       this.#show('ended');
     } else if (['opening', 'match', 'suspended', 'rules', 'unknown'].includes(this.#screen)) {
       this.#show(phone.rulesOutdated ? 'rulesAgain' : 'home');
@@ -665,7 +675,7 @@ export class StaffFlow {
   }
 
   /** The video report is over. */
-  #leave(by: 'officer' | 'centre' | 'cut'): void {
+  #leave(by: EndedBy): void {
     if (!this.#sending) {
       return;
     }

@@ -159,7 +159,8 @@ export const messages = defineMessages({
       iosSteps: '「設定」アプリを開く\n「アプリ」の「Safari」から「カメラ」を「許可」にする\nこのアプリにもどり「もう一度ためす」を押す',
       androidSteps: 'ホーム画面のこのアプリを長く押し、「アプリ情報」を開く\n「権限」の「カメラ」を許可する\nこのアプリにもどり「もう一度ためす」を押す',
       again: 'もう一度ためす',
-      instead: '位置や保存した写真は、このまま送れます。',
+      instead: '位置は、このまま送れます。',
+      insteadIssued: '位置や保存した写真は、このまま送れます。',
     },
     unsent: {
       heading: (count: number) => `まだ届いていません（残り${count}件）`,
@@ -185,7 +186,7 @@ export const messages = defineMessages({
       },
     },
     ended: {
-      heading: { officer: '映像通報を終わりました', centre: '通信指令課が映像通報を終了しました', cut: '映像通報は打ち切られました' },
+      heading: { officer: '映像通報を終わりました', centre: '通信指令課が映像通報を終了しました', cut: '映像通報は打ち切られました', silent: '何も届かないまま時間が過ぎたため、終了しました' },
       text: '写真や映像は、このアプリには残っていません。',
       lost: (count: number) => `${count}件は届きませんでした。必要なときは、もう一度始めて撮り直してください。`,
       kept: (count: number) => `${count}件は届いていません。暗号化して残してあり、次に始めたときに送ります。`,
@@ -405,7 +406,8 @@ export const messages = defineMessages({
       iosSteps: 'Open the Settings app\nUnder “Apps”, “Safari”, set “Camera” to “Allow”\nCome back to this app and press “Try again”',
       androidSteps: 'Press long on this app on the home screen and open “App info”\nAllow the camera under “Permissions”\nCome back to this app and press “Try again”',
       again: 'Try again',
-      instead: 'You can still send your position or stored photos.',
+      instead: 'You can still send your position.',
+      insteadIssued: 'You can still send your position or stored photos.',
     },
     unsent: {
       heading: (count: number) => `Not there yet (${count} left)`,
@@ -431,7 +433,7 @@ export const messages = defineMessages({
       },
     },
     ended: {
-      heading: { officer: 'You have ended the video report', centre: 'The command centre has ended the video report', cut: 'The video report was cut off' },
+      heading: { officer: 'You have ended the video report', centre: 'The command centre has ended the video report', cut: 'The video report was cut off', silent: 'Nothing arrived for too long, so it has ended' },
       text: 'No photo and no video stays in this app.',
       lost: (count: number) => `${count} ${count === 1 ? 'item' : 'items'} did not arrive. If they are needed, begin again and take them anew.`,
       kept: (count: number) => `${count} ${count === 1 ? 'item has' : 'items have'} not arrived. Kept encrypted, and sent with your next video report.`,

@@ -64,8 +64,7 @@ export const phoneQuery = operation(`query Phone {
     officer { unit name }
     rules { version language items }
     session {
-      id asked over endReason received limit
-      uploads { id complete }
+      id state asked over received
     }
     owed { sessionID startedAt endedAt chased }
     notices { id kind ja en }
@@ -80,8 +79,7 @@ export const phoneSubscription = operation(`subscription PhoneChanged {
     officer { unit name }
     rules { version language items }
     session {
-      id asked over endReason received limit
-      uploads { id complete }
+      id state asked over received
     }
     owed { sessionID startedAt endedAt chased }
     notices { id kind ja en }
