@@ -68,33 +68,35 @@ func (c *cohort[V]) get(ctx context.Context, key string) (V, error) {
 
 // loaders are the cohorts of one answer: a request's, or one event's.
 type loaders struct {
-	users         *cohort[*identity.User]
-	cases         *cohort[*cases.Case]
-	sessions      *cohort[*cases.Session]
-	sessionsOf    *cohort[[]*cases.Session]
-	linksOf       *cohort[[]*cases.Link]
-	phonesOf      *cohort[[]*cases.Phone]
-	consentsOf    *cohort[[]*cases.Consent]
-	tasksOf       *cohort[[]*cases.ContactTask]
-	deliveriesOf  *cohort[[]*notify.Delivery]
-	lastPositions *cohort[*cases.Position]
-	arriving      *cohort[int]
-	staff         *cohort[*identity.StaffMember]
-	staffLinksOf  *cohort[[]*cases.StaffLink]
-	usageOf       *cohort[*operations.UsageReport]
-	credentialsOf *cohort[[]*identity.Credential]
-	enrolmentOf   *cohort[*identity.Enrolment]
-	sealedOf      *cohort[*identity.SealedPassword]
-	lastSeen      *cohort[*time.Time]
-	exportFilesOf *cohort[[]*evidence.ExportFile]
-	whispersOf    *cohort[[]*cases.Whisper]
-	sharesOf      *cohort[[]*cases.Share]
-	watchersOf    *cohort[[]*evidence.Watcher]
-	agencies      *cohort[*identity.Agency]
-	named         *cohort[*identity.User]
-	notesOf       *cohort[[]*operations.ContactNote]
-	contacts      *cohort[*operations.Contact]
-	outages       *cohort[*operations.Outage]
+	users          *cohort[*identity.User]
+	cases          *cohort[*cases.Case]
+	sessions       *cohort[*cases.Session]
+	sessionsOf     *cohort[[]*cases.Session]
+	linksOf        *cohort[[]*cases.Link]
+	phonesOf       *cohort[[]*cases.Phone]
+	consentsOf     *cohort[[]*cases.Consent]
+	tasksOf        *cohort[[]*cases.ContactTask]
+	deliveriesOf   *cohort[[]*notify.Delivery]
+	lastPositions  *cohort[*cases.Position]
+	arriving       *cohort[int]
+	staff          *cohort[*identity.StaffMember]
+	staffLinksOf   *cohort[[]*cases.StaffLink]
+	usageOf        *cohort[*operations.UsageReport]
+	credentialsOf  *cohort[[]*identity.Credential]
+	enrolmentOf    *cohort[*identity.Enrolment]
+	sealedOf       *cohort[*identity.SealedPassword]
+	lastSeen       *cohort[*time.Time]
+	exportFilesOf  *cohort[[]*evidence.ExportFile]
+	whispersOf     *cohort[[]*cases.Whisper]
+	sharesOf       *cohort[[]*cases.Share]
+	watchersOf     *cohort[[]*evidence.Watcher]
+	agencies       *cohort[*identity.Agency]
+	named          *cohort[*identity.User]
+	notesOf        *cohort[[]*operations.ContactNote]
+	contacts       *cohort[*operations.Contact]
+	outages        *cohort[*operations.Outage]
+	drillCallersOf *cohort[[]*operations.DrillCaller]
+	drillCallerIn  *cohort[*operations.DrillCaller]
 	// opened are the files that this answer let somebody look at.
 	opened sync.Map
 	// cursor is the place from which the answer's rows were read.
@@ -178,6 +180,12 @@ func (r *Resolver) withLoaders(ctx context.Context, next graphql.ResponseHandler
 		}),
 		lastSeen: newCohort(func(ctx context.Context, ids []string) (map[string]*time.Time, error) {
 			return r.People.LastSeen(ctx, agency, ids)
+		}),
+		drillCallersOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*operations.DrillCaller, error) {
+			return r.Operations.CallersOf(ctx, agency, ids)
+		}),
+		drillCallerIn: newCohort(func(ctx context.Context, ids []string) (map[string]*operations.DrillCaller, error) {
+			return r.Operations.CallersIn(ctx, agency, ids)
 		}),
 		notesOf: newCohort(func(ctx context.Context, ids []string) (map[string][]*operations.ContactNote, error) {
 			return r.Operations.NotesOf(ctx, agency, ids)

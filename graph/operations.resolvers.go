@@ -14,6 +14,14 @@ import (
 	"genba/server/operations"
 )
 
+// DrillCaller is the resolver for the drillCaller field.
+func (r *caseResolver) DrillCaller(ctx context.Context, obj *cases.Case) (*operations.DrillCaller, error) {
+	if !obj.Drill {
+		return nil, nil
+	}
+	return loadersOf(ctx).drillCallerIn.get(ctx, obj.ID)
+}
+
 // Contact is the resolver for the contact field.
 func (r *contactNoteResolver) Contact(ctx context.Context, obj *operations.ContactNote) (*operations.Contact, error) {
 	return loadersOf(ctx).contacts.get(ctx, obj.ContactID)
@@ -27,6 +35,56 @@ func (r *contactNoteResolver) User(ctx context.Context, obj *operations.ContactN
 // Outage is the resolver for the outage field.
 func (r *contactNoteResolver) Outage(ctx context.Context, obj *operations.ContactNote) (*operations.Outage, error) {
 	return loadersOf(ctx).outages.get(ctx, obj.OutageID)
+}
+
+// StartedBy is the resolver for the startedBy field.
+func (r *drillResolver) StartedBy(ctx context.Context, obj *operations.Drill) (*identity.User, error) {
+	return loadersOf(ctx).users.get(ctx, obj.StartedBy)
+}
+
+// EndedBy is the resolver for the endedBy field.
+func (r *drillResolver) EndedBy(ctx context.Context, obj *operations.Drill) (*identity.User, error) {
+	return loadersOf(ctx).users.get(ctx, obj.EndedBy)
+}
+
+// Ending is the resolver for the ending field.
+func (r *drillResolver) Ending(ctx context.Context, obj *operations.Drill) (*operations.DrillEnding, error) {
+	return textOrNil(obj.Ending), nil
+}
+
+// Callers is the resolver for the callers field.
+func (r *drillResolver) Callers(ctx context.Context, obj *operations.Drill) ([]*operations.DrillCaller, error) {
+	return r.drillCallers(ctx, obj)
+}
+
+// Script is the resolver for the script field.
+func (r *drillCallerResolver) Script(ctx context.Context, obj *operations.DrillCaller) (*operations.Script, error) {
+	return obj.About(), nil
+}
+
+// Number is the resolver for the number field.
+func (r *drillCallerResolver) Number(ctx context.Context, obj *operations.DrillCaller) (string, error) {
+	return grouped(obj.Number), nil
+}
+
+// Failures is the resolver for the failures field.
+func (r *drillCallerResolver) Failures(ctx context.Context, obj *operations.DrillCaller) ([]operations.Failure, error) {
+	return obj.Fails(), nil
+}
+
+// Case is the resolver for the case field.
+func (r *drillCallerResolver) Case(ctx context.Context, obj *operations.DrillCaller) (*cases.Case, error) {
+	return loadersOf(ctx).cases.get(ctx, obj.CaseID)
+}
+
+// SessionID is the resolver for the sessionID field.
+func (r *drillCallerResolver) SessionID(ctx context.Context, obj *operations.DrillCaller) (*string, error) {
+	return textOrNil(obj.SessionID), nil
+}
+
+// Number is the resolver for the number field.
+func (r *drillNumberResolver) Number(ctx context.Context, obj *operations.DrillNumber) (string, error) {
+	return grouped(obj.Number), nil
 }
 
 // Notices is the resolver for the notices field.
@@ -139,6 +197,45 @@ func (r *mutationResolver) WithdrawTraining(ctx context.Context, input model.Wit
 	return &model.TrainingPayload{Records: []*operations.TrainingRecord{record}}, nil
 }
 
+// StartDrill is the resolver for the startDrill field.
+func (r *mutationResolver) StartDrill(ctx context.Context, input model.StartDrillInput) (*model.DrillPayload, error) {
+	return r.startDrill(ctx, input)
+}
+
+// EndDrill is the resolver for the endDrill field.
+func (r *mutationResolver) EndDrill(ctx context.Context, input model.EndDrillInput) (*model.DrillPayload, error) {
+	known, err := identity.ParseID(input.DrillID)
+	if err != nil {
+		return nil, err
+	}
+	return drillPayload(r.Operations.EndDrill(ctx, actorOf(ctx), known, text(input.Remark)))
+}
+
+// ResumeDrillCaller is the resolver for the resumeDrillCaller field.
+func (r *mutationResolver) ResumeDrillCaller(ctx context.Context, input model.ResumeDrillCallerInput) (*model.DrillPayload, error) {
+	known, err := identity.ParseID(input.CallerID)
+	if err != nil {
+		return nil, err
+	}
+	return drillPayload(r.Operations.ResumeCaller(ctx, actorOf(ctx), known))
+}
+
+// AddDrillNumber is the resolver for the addDrillNumber field.
+func (r *mutationResolver) AddDrillNumber(ctx context.Context, input model.AddDrillNumberInput) (*model.DrillNumbersPayload, error) {
+	_, err := r.Operations.AddDrillNumber(ctx, actorOf(ctx), input.Number, input.Label)
+	return r.drillNumbersPayload(ctx, err)
+}
+
+// RemoveDrillNumber is the resolver for the removeDrillNumber field.
+func (r *mutationResolver) RemoveDrillNumber(ctx context.Context, input model.RemoveDrillNumberInput) (*model.DrillNumbersPayload, error) {
+	known, err := identity.ParseID(input.NumberID)
+	if err != nil {
+		return nil, err
+	}
+	_, err = r.Operations.RemoveDrillNumber(ctx, actorOf(ctx), known)
+	return r.drillNumbersPayload(ctx, err)
+}
+
 // OpenedBy is the resolver for the openedBy field.
 func (r *outageResolver) OpenedBy(ctx context.Context, obj *operations.Outage) (*identity.User, error) {
 	return loadersOf(ctx).users.get(ctx, obj.OpenedBy)
@@ -200,6 +297,21 @@ func (r *queryResolver) TrainingRecords(ctx context.Context, first *int, after *
 	return r.trainingConnection(ctx, first, after, personID)
 }
 
+// DrillScripts is the resolver for the drillScripts field.
+func (r *queryResolver) DrillScripts(ctx context.Context) ([]*operations.Script, error) {
+	return operations.Scripts, nil
+}
+
+// Drills is the resolver for the drills field.
+func (r *queryResolver) Drills(ctx context.Context, first *int, after *string) (*model.DrillConnection, error) {
+	return r.drillConnection(ctx, first, after)
+}
+
+// DrillNumbers is the resolver for the drillNumbers field.
+func (r *queryResolver) DrillNumbers(ctx context.Context) ([]*operations.DrillNumber, error) {
+	return r.Operations.DrillNumbers(ctx, actorOf(ctx).Agency)
+}
+
 // RecordedBy is the resolver for the recordedBy field.
 func (r *trainingRecordResolver) RecordedBy(ctx context.Context, obj *operations.TrainingRecord) (*identity.User, error) {
 	return loadersOf(ctx).users.get(ctx, obj.RecordedBy)
@@ -207,6 +319,15 @@ func (r *trainingRecordResolver) RecordedBy(ctx context.Context, obj *operations
 
 // ContactNote returns generated.ContactNoteResolver implementation.
 func (r *Resolver) ContactNote() generated.ContactNoteResolver { return &contactNoteResolver{r} }
+
+// Drill returns generated.DrillResolver implementation.
+func (r *Resolver) Drill() generated.DrillResolver { return &drillResolver{r} }
+
+// DrillCaller returns generated.DrillCallerResolver implementation.
+func (r *Resolver) DrillCaller() generated.DrillCallerResolver { return &drillCallerResolver{r} }
+
+// DrillNumber returns generated.DrillNumberResolver implementation.
+func (r *Resolver) DrillNumber() generated.DrillNumberResolver { return &drillNumberResolver{r} }
 
 // Maintenance returns generated.MaintenanceResolver implementation.
 func (r *Resolver) Maintenance() generated.MaintenanceResolver { return &maintenanceResolver{r} }
@@ -221,6 +342,9 @@ func (r *Resolver) TrainingRecord() generated.TrainingRecordResolver {
 
 type (
 	contactNoteResolver    struct{ *Resolver }
+	drillResolver          struct{ *Resolver }
+	drillCallerResolver    struct{ *Resolver }
+	drillNumberResolver    struct{ *Resolver }
 	maintenanceResolver    struct{ *Resolver }
 	outageResolver         struct{ *Resolver }
 	trainingRecordResolver struct{ *Resolver }

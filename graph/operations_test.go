@@ -11,7 +11,10 @@ import (
 )
 
 // running are the ids of what keeps an agency's reception going.
-type running struct{ maintenance, outage, contact, course, training string }
+type running struct {
+	maintenance, outage, contact, course, training string
+	drill, played, listed                          string
+}
 
 func (h *house) furnishRunning(a *agency, person string) (is running) {
 	h.t.Helper()
@@ -28,6 +31,9 @@ func (h *house) furnishRunning(a *agency, person string) (is running) {
 	is.training = h.mustInput(m, "recordTraining", "RecordTrainingInput", "records { id }", map[string]any{
 		"courseID": is.course, "trainedOn": "2026-11-01", "userIDs": []string{person},
 	}).text("recordTraining", "records", "0", "id")
+	is.listed = h.mustInput(m, "addDrillNumber", "AddDrillNumberInput", "numbers { id }", map[string]any{"number": "090-1111-2222", "label": "訓練用1号"}).text("addDrillNumber", "numbers", "0", "id")
+	d := h.mustInput(s, "startDrill", "StartDrillInput", "drill { id callers { id } }", map[string]any{"title": "月例", "callers": []any{map[string]any{"script": "TRAFFIC"}}})
+	is.drill, is.played = d.text("startDrill", "drill", "id"), d.text("startDrill", "drill", "callers", "0", "id")
 	return is
 }
 
@@ -94,4 +100,17 @@ func (y *happy) keepRunning(v *visitor) {
 	a = y.run(m, "withdrawTraining", "records { withdrawal }", map[string]any{"recordID": record, "reason": "別の人だった"})
 	require.Equal(t, "別の人だった", a.text("withdrawTraining", "records", "0", "withdrawal"))
 	y.run(m, "retireCourse", "course { id }", map[string]any{"courseID": course})
+
+	a = y.run(m, "addDrillNumber", "numbers { id number label }", map[string]any{"number": "090-3333-4444", "label": "訓練用"})
+	require.Equal(t, "090-3333-4444", a.text("addDrillNumber", "numbers", "0", "number"))
+	y.run(m, "removeDrillNumber", "numbers { id }", map[string]any{"numberID": a.text("addDrillNumber", "numbers", "0", "id")})
+	a = y.run(s, "startDrill", "drill { id callers { id number state failures script { titleJa } case { id drill drillCaller { number } } } }", map[string]any{
+		"title": "追突事故", "callers": []any{map[string]any{"script": "TRAFFIC", "failures": []string{"LATE_SMS", "WEAK_NETWORK"}}},
+	})
+	require.Equal(t, true, a.at("startDrill", "drill", "callers", "0", "case", "drill"))
+	require.Equal(t, a.text("startDrill", "drill", "callers", "0", "number"), a.text("startDrill", "drill", "callers", "0", "case", "drillCaller", "number"))
+	y.run(s, "resumeDrillCaller", "drill { id }", map[string]any{"callerID": a.text("startDrill", "drill", "callers", "0", "id")})
+	y.run(s, "endDrill", "drill { ending remark }", map[string]any{"drillID": a.text("startDrill", "drill", "id"), "remark": "下4桁の確認が遅い"})
+	a = y.must(v, "{ drills(first: 1) { nodes { title ending startedBy { id } } } drillScripts { id story } drillNumbers { id } }", nil)
+	require.Equal(t, "DONE", a.text("drills", "nodes", "0", "ending"))
 }

@@ -371,6 +371,7 @@ func (is things) ids() map[string]string {
 	return map[string]string{
 		"whisper": is.whisper, "share": is.share, "shown": is.shown,
 		"maintenance": is.maintenance, "outage": is.outage, "contact": is.contact, "course": is.course, "training": is.training,
+		"drill": is.drill, "played": is.played, "listed": is.listed,
 		"export": is.export, "deputy": is.deputy,
 		"case": is.caseID, "session": is.session, "phone": is.phone, "media": is.media, "user": is.user, "viewing": is.viewing, "task": is.task,
 		"member": is.member, "staff link": is.link, "usage report": is.usage, "leak report": is.leak, "staff session": is.staffSession,
@@ -383,6 +384,14 @@ func (is things) ids() map[string]string {
 func (is things) fitting(field, slot string) string {
 	name := slot[strings.LastIndexByte(slot, '.')+1:]
 	switch {
+	case name == "drillID":
+		return is.drill
+	case name == "callerID":
+		return is.played
+	case name == "numberID":
+		return is.listed
+	case name == "script":
+		return "TRAFFIC"
 	case name == "maintenanceID":
 		return is.maintenance
 	case name == "outageID":

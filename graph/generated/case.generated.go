@@ -9,6 +9,7 @@ import (
 	"genba/server/evidence"
 	"genba/server/identity"
 	"genba/server/journal"
+	"genba/server/operations"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type CaseResolver interface {
 	Sessions(ctx context.Context, obj *cases.Case) ([]*cases.Session, error)
 	Media(ctx context.Context, obj *cases.Case, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) (*model.MediaFileConnection, error)
 	Timeline(ctx context.Context, obj *cases.Case, first *int, after *string, sort *model.JournalSort) (*model.JournalConnection, error)
+	DrillCaller(ctx context.Context, obj *cases.Case) (*operations.DrillCaller, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -528,6 +530,38 @@ func (ec *executionContext) fieldContext_Case_timeline(ctx context.Context, fiel
 	if fc.Args, err = ec.field_Case_timeline_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Case_drillCaller(ctx context.Context, field graphql.CollectedField, obj *cases.Case) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Case_drillCaller(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Case().DrillCaller(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.DrillCaller) graphql.Marshaler {
+			return ec.marshalODrillCaller2ᚖgenbaᚋserverᚋoperationsᚐDrillCaller(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Case_drillCaller(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Case",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DrillCaller(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -1229,6 +1263,12 @@ func (ec *executionContext) _Case(ctx context.Context, sel ast.SelectionSet, obj
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Case_timeline(ctx, field, obj)
+				})
+		case "drillCaller":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Case_drillCaller(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

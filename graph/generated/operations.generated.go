@@ -6,6 +6,7 @@ import (
 	"context"
 	"genba/graph/model"
 	"genba/policy"
+	"genba/server/cases"
 	"genba/server/identity"
 	"genba/server/operations"
 	"math"
@@ -24,6 +25,25 @@ type ContactNoteResolver interface {
 	User(ctx context.Context, obj *operations.ContactNote) (*identity.User, error)
 
 	Outage(ctx context.Context, obj *operations.ContactNote) (*operations.Outage, error)
+}
+type DrillResolver interface {
+	StartedBy(ctx context.Context, obj *operations.Drill) (*identity.User, error)
+
+	EndedBy(ctx context.Context, obj *operations.Drill) (*identity.User, error)
+	Ending(ctx context.Context, obj *operations.Drill) (*operations.DrillEnding, error)
+
+	Callers(ctx context.Context, obj *operations.Drill) ([]*operations.DrillCaller, error)
+}
+type DrillCallerResolver interface {
+	Script(ctx context.Context, obj *operations.DrillCaller) (*operations.Script, error)
+	Number(ctx context.Context, obj *operations.DrillCaller) (string, error)
+	Failures(ctx context.Context, obj *operations.DrillCaller) ([]operations.Failure, error)
+
+	Case(ctx context.Context, obj *operations.DrillCaller) (*cases.Case, error)
+	SessionID(ctx context.Context, obj *operations.DrillCaller) (*string, error)
+}
+type DrillNumberResolver interface {
+	Number(ctx context.Context, obj *operations.DrillNumber) (string, error)
 }
 type MaintenanceResolver interface {
 	AnnouncedBy(ctx context.Context, obj *operations.Maintenance) (*identity.User, error)
@@ -951,6 +971,864 @@ func (ec *executionContext) _CourseState_valid(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_CourseState_valid(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CourseState", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Drill_id(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, false, false, "ID")
+}
+
+func (ec *executionContext) _Drill_title(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_title(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Title, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_title(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, false, false, "String")
+}
+
+func (ec *executionContext) _Drill_startedBy(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_startedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Drill().StartedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_startedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Drill",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Drill_startedAt(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_startedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.StartedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_startedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Drill_endedAt(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_endedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_endedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Drill_endedBy(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_endedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Drill().EndedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgenbaᚋserverᚋidentityᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_endedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Drill",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Drill_ending(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_ending(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Drill().Ending(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.DrillEnding) graphql.Marshaler {
+			return ec.marshalODrillEnding2ᚖgenbaᚋserverᚋoperationsᚐDrillEnding(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_ending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, true, true, "DrillEnding")
+}
+
+func (ec *executionContext) _Drill_remark(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_remark(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Remark, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_remark(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Drill", field, false, false, "String")
+}
+
+func (ec *executionContext) _Drill_callers(ctx context.Context, field graphql.CollectedField, obj *operations.Drill) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Drill_callers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Drill().Callers(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.DrillCaller) graphql.Marshaler {
+			return ec.marshalNDrillCaller2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillCallerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Drill_callers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Drill",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DrillCaller(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillCaller_id(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DrillCaller_drillID(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_drillID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DrillID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_drillID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DrillCaller_script(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_script(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillCaller().Script(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.Script) graphql.Marshaler {
+			return ec.marshalNDrillScript2ᚖgenbaᚋserverᚋoperationsᚐScript(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_script(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillCaller",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DrillScript(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillCaller_number(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_number(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillCaller().Number(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, true, true, "String")
+}
+
+func (ec *executionContext) _DrillCaller_failures(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_failures(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillCaller().Failures(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []operations.Failure) graphql.Marshaler {
+			return ec.marshalNDrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_failures(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, true, true, "DrillFailure")
+}
+
+func (ec *executionContext) _DrillCaller_state(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v operations.CallerState) graphql.Marshaler {
+			return ec.marshalNDrillCallerState2genbaᚋserverᚋoperationsᚐCallerState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, false, false, "DrillCallerState")
+}
+
+func (ec *executionContext) _DrillCaller_case(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_case(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillCaller().Case(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *cases.Case) graphql.Marshaler {
+			return ec.marshalOCase2ᚖgenbaᚋserverᚋcasesᚐCase(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_case(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillCaller",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Case(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillCaller_sessionID(ctx context.Context, field graphql.CollectedField, obj *operations.DrillCaller) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillCaller_sessionID(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillCaller().SessionID(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DrillCaller_sessionID(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillCaller", field, true, true, "ID")
+}
+
+func (ec *executionContext) _DrillConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.DrillConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.DrillEdge) graphql.Marshaler {
+			return ec.marshalNDrillEdge2ᚕᚖgenbaᚋgraphᚋmodelᚐDrillEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DrillEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.DrillConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.Drill) graphql.Marshaler {
+			return ec.marshalNDrill2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Drill(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.DrillConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgenbaᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.DrillEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillEdge", field, false, false, "String")
+}
+
+func (ec *executionContext) _DrillEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.DrillEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.Drill) graphql.Marshaler {
+			return ec.marshalNDrill2ᚖgenbaᚋserverᚋoperationsᚐDrill(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Drill(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillNumber_id(ctx context.Context, field graphql.CollectedField, obj *operations.DrillNumber) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillNumber_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillNumber_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillNumber", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DrillNumber_number(ctx context.Context, field graphql.CollectedField, obj *operations.DrillNumber) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillNumber_number(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.DrillNumber().Number(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillNumber_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillNumber", field, true, true, "String")
+}
+
+func (ec *executionContext) _DrillNumber_label(ctx context.Context, field graphql.CollectedField, obj *operations.DrillNumber) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillNumber_label(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Label, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillNumber_label(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillNumber", field, false, false, "String")
+}
+
+func (ec *executionContext) _DrillNumber_addedAt(ctx context.Context, field graphql.CollectedField, obj *operations.DrillNumber) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillNumber_addedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AddedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillNumber_addedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillNumber", field, false, false, "Time")
+}
+
+func (ec *executionContext) _DrillNumbersPayload_numbers(ctx context.Context, field graphql.CollectedField, obj *model.DrillNumbersPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillNumbersPayload_numbers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Numbers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*operations.DrillNumber) graphql.Marshaler {
+			return ec.marshalNDrillNumber2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillNumberᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillNumbersPayload_numbers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillNumbersPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DrillNumber(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillPayload_drill(ctx context.Context, field graphql.CollectedField, obj *model.DrillPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillPayload_drill(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Drill, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *operations.Drill) graphql.Marshaler {
+			return ec.marshalNDrill2ᚖgenbaᚋserverᚋoperationsᚐDrill(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillPayload_drill(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DrillPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Drill(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DrillScript_id(ctx context.Context, field graphql.CollectedField, obj *operations.Script) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillScript_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillScript_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillScript", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DrillScript_titleJa(ctx context.Context, field graphql.CollectedField, obj *operations.Script) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillScript_titleJa(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TitleJa, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillScript_titleJa(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillScript", field, false, false, "String")
+}
+
+func (ec *executionContext) _DrillScript_titleEn(ctx context.Context, field graphql.CollectedField, obj *operations.Script) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillScript_titleEn(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TitleEn, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillScript_titleEn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillScript", field, false, false, "String")
+}
+
+func (ec *executionContext) _DrillScript_class(ctx context.Context, field graphql.CollectedField, obj *operations.Script) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillScript_class(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Class, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v cases.Class) graphql.Marshaler {
+			return ec.marshalNCaseClass2genbaᚋserverᚋcasesᚐClass(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillScript_class(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillScript", field, false, false, "CaseClass")
+}
+
+func (ec *executionContext) _DrillScript_story(ctx context.Context, field graphql.CollectedField, obj *operations.Script) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DrillScript_story(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Story, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DrillScript_story(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DrillScript", field, false, false, "String")
 }
 
 func (ec *executionContext) _Maintenance_id(ctx context.Context, field graphql.CollectedField, obj *operations.Maintenance) (ret graphql.Marshaler) {
@@ -2905,6 +3783,55 @@ func UnmarshalAddCourseInput(ctx context.Context, raw any) (model.AddCourseInput
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputAddDrillNumberInput(ctx context.Context, obj any) (model.AddDrillNumberInput, error) {
+	var it model.AddDrillNumberInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"number", "label"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "number":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("number"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Number = data
+		case "label":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("label"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Label = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalAddDrillNumberInput unmarshals raw into the AddDrillNumberInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalAddDrillNumberInput(ctx context.Context, raw any) (model.AddDrillNumberInput, error) {
+	var out model.AddDrillNumberInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "AddDrillNumberInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputAnnounceMaintenanceInput(ctx context.Context, obj any) (model.AnnounceMaintenanceInput, error) {
 	var it model.AnnounceMaintenanceInput
 	if obj == nil {
@@ -3021,6 +3948,112 @@ func (ec *executionContext) unmarshalInputCloseOutageInput(ctx context.Context, 
 func UnmarshalCloseOutageInput(ctx context.Context, raw any) (model.CloseOutageInput, error) {
 	var out model.CloseOutageInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "CloseOutageInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputDrillCallerInput(ctx context.Context, obj any) (model.DrillCallerInput, error) {
+	var it model.DrillCallerInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["failures"]; !present {
+		asMap["failures"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"script", "failures"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "script":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("script"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Script = data
+		case "failures":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("failures"))
+			data, err := ec.unmarshalODrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Failures = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDrillCallerInput unmarshals raw into the DrillCallerInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDrillCallerInput(ctx context.Context, raw any) (model.DrillCallerInput, error) {
+	var out model.DrillCallerInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DrillCallerInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputEndDrillInput(ctx context.Context, obj any) (model.EndDrillInput, error) {
+	var it model.EndDrillInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["remark"]; !present {
+		asMap["remark"] = ""
+	}
+
+	fieldsInOrder := [...]string{"drillID", "remark"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "drillID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("drillID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DrillID = data
+		case "remark":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("remark"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Remark = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalEndDrillInput unmarshals raw into the EndDrillInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalEndDrillInput(ctx context.Context, raw any) (model.EndDrillInput, error) {
+	var out model.EndDrillInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "EndDrillInput", raw, &out)
 	return out, err
 }
 
@@ -3311,6 +4344,90 @@ func UnmarshalRemoveContactInput(ctx context.Context, raw any) (model.RemoveCont
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputRemoveDrillNumberInput(ctx context.Context, obj any) (model.RemoveDrillNumberInput, error) {
+	var it model.RemoveDrillNumberInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"numberID"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "numberID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("numberID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NumberID = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalRemoveDrillNumberInput unmarshals raw into the RemoveDrillNumberInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalRemoveDrillNumberInput(ctx context.Context, raw any) (model.RemoveDrillNumberInput, error) {
+	var out model.RemoveDrillNumberInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "RemoveDrillNumberInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputResumeDrillCallerInput(ctx context.Context, obj any) (model.ResumeDrillCallerInput, error) {
+	var it model.ResumeDrillCallerInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"callerID"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "callerID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("callerID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CallerID = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalResumeDrillCallerInput unmarshals raw into the ResumeDrillCallerInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalResumeDrillCallerInput(ctx context.Context, raw any) (model.ResumeDrillCallerInput, error) {
+	var out model.ResumeDrillCallerInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResumeDrillCallerInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputRetireCourseInput(ctx context.Context, obj any) (model.RetireCourseInput, error) {
 	var it model.RetireCourseInput
 	if obj == nil {
@@ -3350,6 +4467,59 @@ func (ec *executionContext) unmarshalInputRetireCourseInput(ctx context.Context,
 func UnmarshalRetireCourseInput(ctx context.Context, raw any) (model.RetireCourseInput, error) {
 	var out model.RetireCourseInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "RetireCourseInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputStartDrillInput(ctx context.Context, obj any) (model.StartDrillInput, error) {
+	var it model.StartDrillInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["callers"]; !present {
+		asMap["callers"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"title", "callers"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "callers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("callers"))
+			data, err := ec.unmarshalODrillCallerInput2ᚕᚖgenbaᚋgraphᚋmodelᚐDrillCallerInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Callers = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalStartDrillInput unmarshals raw into the StartDrillInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalStartDrillInput(ctx context.Context, raw any) (model.StartDrillInput, error) {
+	var out model.StartDrillInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "StartDrillInput", raw, &out)
 	return out, err
 }
 
@@ -3964,6 +5134,405 @@ func (ec *executionContext) _CourseState(ctx context.Context, sel ast.SelectionS
 			}
 		case "valid":
 			out.Values[i] = ec._CourseState_valid(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillImplementors = []string{"Drill"}
+
+func (ec *executionContext) _Drill(ctx context.Context, sel ast.SelectionSet, obj *operations.Drill) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Drill")
+		case "id":
+			out.Values[i] = ec._Drill_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "title":
+			out.Values[i] = ec._Drill_title(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "startedBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Drill_startedBy(ctx, field, obj)
+				})
+		case "startedAt":
+			out.Values[i] = ec._Drill_startedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "endedAt":
+			out.Values[i] = ec._Drill_endedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "endedBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Drill_endedBy(ctx, field, obj)
+				})
+		case "ending":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Drill_ending(ctx, field, obj)
+				})
+		case "remark":
+			out.Values[i] = ec._Drill_remark(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "callers":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Drill_callers(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillCallerImplementors = []string{"DrillCaller"}
+
+func (ec *executionContext) _DrillCaller(ctx context.Context, sel ast.SelectionSet, obj *operations.DrillCaller) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillCallerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillCaller")
+		case "id":
+			out.Values[i] = ec._DrillCaller_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "drillID":
+			out.Values[i] = ec._DrillCaller_drillID(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "script":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillCaller_script(ctx, field, obj)
+				})
+		case "number":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillCaller_number(ctx, field, obj)
+				})
+		case "failures":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillCaller_failures(ctx, field, obj)
+				})
+		case "state":
+			out.Values[i] = ec._DrillCaller_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "case":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillCaller_case(ctx, field, obj)
+				})
+		case "sessionID":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillCaller_sessionID(ctx, field, obj)
+				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillConnectionImplementors = []string{"DrillConnection"}
+
+func (ec *executionContext) _DrillConnection(ctx context.Context, sel ast.SelectionSet, obj *model.DrillConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillConnection")
+		case "edges":
+			out.Values[i] = ec._DrillConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._DrillConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._DrillConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillEdgeImplementors = []string{"DrillEdge"}
+
+func (ec *executionContext) _DrillEdge(ctx context.Context, sel ast.SelectionSet, obj *model.DrillEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillEdge")
+		case "cursor":
+			out.Values[i] = ec._DrillEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._DrillEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillNumberImplementors = []string{"DrillNumber"}
+
+func (ec *executionContext) _DrillNumber(ctx context.Context, sel ast.SelectionSet, obj *operations.DrillNumber) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillNumberImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillNumber")
+		case "id":
+			out.Values[i] = ec._DrillNumber_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "number":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._DrillNumber_number(ctx, field, obj)
+				})
+		case "label":
+			out.Values[i] = ec._DrillNumber_label(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "addedAt":
+			out.Values[i] = ec._DrillNumber_addedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillNumbersPayloadImplementors = []string{"DrillNumbersPayload"}
+
+func (ec *executionContext) _DrillNumbersPayload(ctx context.Context, sel ast.SelectionSet, obj *model.DrillNumbersPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillNumbersPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillNumbersPayload")
+		case "numbers":
+			out.Values[i] = ec._DrillNumbersPayload_numbers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillPayloadImplementors = []string{"DrillPayload"}
+
+func (ec *executionContext) _DrillPayload(ctx context.Context, sel ast.SelectionSet, obj *model.DrillPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillPayload")
+		case "drill":
+			out.Values[i] = ec._DrillPayload_drill(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var drillScriptImplementors = []string{"DrillScript"}
+
+func (ec *executionContext) _DrillScript(ctx context.Context, sel ast.SelectionSet, obj *operations.Script) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, drillScriptImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DrillScript")
+		case "id":
+			out.Values[i] = ec._DrillScript_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "titleJa":
+			out.Values[i] = ec._DrillScript_titleJa(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "titleEn":
+			out.Values[i] = ec._DrillScript_titleEn(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "class":
+			out.Values[i] = ec._DrillScript_class(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "story":
+			out.Values[i] = ec._DrillScript_story(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -4825,6 +6394,11 @@ func (ec *executionContext) unmarshalNAddCourseInput2genbaᚋgraphᚋmodelᚐAdd
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNAddDrillNumberInput2genbaᚋgraphᚋmodelᚐAddDrillNumberInput(ctx context.Context, v any) (model.AddDrillNumberInput, error) {
+	res, err := ec.unmarshalInputAddDrillNumberInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNAnnounceMaintenanceInput2genbaᚋgraphᚋmodelᚐAnnounceMaintenanceInput(ctx context.Context, v any) (model.AnnounceMaintenanceInput, error) {
 	res, err := ec.unmarshalInputAnnounceMaintenanceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5030,6 +6604,220 @@ func (ec *executionContext) marshalNCourseState2ᚖgenbaᚋserverᚋoperations�
 		return graphql.Null
 	}
 	return ec._CourseState(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrill2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillᚄ(ctx context.Context, sel ast.SelectionSet, v []*operations.Drill) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrill2ᚖgenbaᚋserverᚋoperationsᚐDrill(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrill2ᚖgenbaᚋserverᚋoperationsᚐDrill(ctx context.Context, sel ast.SelectionSet, v *operations.Drill) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Drill!")
+		return graphql.Null
+	}
+	return ec._Drill(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrillCaller2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillCallerᚄ(ctx context.Context, sel ast.SelectionSet, v []*operations.DrillCaller) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillCaller2ᚖgenbaᚋserverᚋoperationsᚐDrillCaller(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrillCaller2ᚖgenbaᚋserverᚋoperationsᚐDrillCaller(ctx context.Context, sel ast.SelectionSet, v *operations.DrillCaller) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillCaller!")
+		return graphql.Null
+	}
+	return ec._DrillCaller(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNDrillCallerInput2ᚖgenbaᚋgraphᚋmodelᚐDrillCallerInput(ctx context.Context, v any) (*model.DrillCallerInput, error) {
+	res, err := ec.unmarshalInputDrillCallerInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNDrillCallerState2genbaᚋserverᚋoperationsᚐCallerState(ctx context.Context, v any) (operations.CallerState, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := operations.CallerState(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNDrillCallerState2genbaᚋserverᚋoperationsᚐCallerState(ctx context.Context, sel ast.SelectionSet, v operations.CallerState) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "DrillCallerState!")
+	}
+	return res
+}
+
+func (ec *executionContext) marshalNDrillConnection2ᚖgenbaᚋgraphᚋmodelᚐDrillConnection(ctx context.Context, sel ast.SelectionSet, v *model.DrillConnection) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillConnection!")
+		return graphql.Null
+	}
+	return ec._DrillConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrillEdge2ᚕᚖgenbaᚋgraphᚋmodelᚐDrillEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.DrillEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillEdge2ᚖgenbaᚋgraphᚋmodelᚐDrillEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrillEdge2ᚖgenbaᚋgraphᚋmodelᚐDrillEdge(ctx context.Context, sel ast.SelectionSet, v *model.DrillEdge) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillEdge!")
+		return graphql.Null
+	}
+	return ec._DrillEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx context.Context, v any) (operations.Failure, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := operations.Failure(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx context.Context, sel ast.SelectionSet, v operations.Failure) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "DrillFailure!")
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNDrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx context.Context, v any) ([]operations.Failure, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]operations.Failure, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNDrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx context.Context, sel ast.SelectionSet, v []operations.Failure) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrillNumber2ᚕᚖgenbaᚋserverᚋoperationsᚐDrillNumberᚄ(ctx context.Context, sel ast.SelectionSet, v []*operations.DrillNumber) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillNumber2ᚖgenbaᚋserverᚋoperationsᚐDrillNumber(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrillNumber2ᚖgenbaᚋserverᚋoperationsᚐDrillNumber(ctx context.Context, sel ast.SelectionSet, v *operations.DrillNumber) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillNumber!")
+		return graphql.Null
+	}
+	return ec._DrillNumber(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrillNumbersPayload2ᚖgenbaᚋgraphᚋmodelᚐDrillNumbersPayload(ctx context.Context, sel ast.SelectionSet, v *model.DrillNumbersPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillNumbersPayload!")
+		return graphql.Null
+	}
+	return ec._DrillNumbersPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrillPayload2ᚖgenbaᚋgraphᚋmodelᚐDrillPayload(ctx context.Context, sel ast.SelectionSet, v *model.DrillPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillPayload!")
+		return graphql.Null
+	}
+	return ec._DrillPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNDrillScript2ᚕᚖgenbaᚋserverᚋoperationsᚐScriptᚄ(ctx context.Context, sel ast.SelectionSet, v []*operations.Script) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillScript2ᚖgenbaᚋserverᚋoperationsᚐScript(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNDrillScript2ᚖgenbaᚋserverᚋoperationsᚐScript(ctx context.Context, sel ast.SelectionSet, v *operations.Script) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DrillScript!")
+		return graphql.Null
+	}
+	return ec._DrillScript(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNEndDrillInput2genbaᚋgraphᚋmodelᚐEndDrillInput(ctx context.Context, v any) (model.EndDrillInput, error) {
+	res, err := ec.unmarshalInputEndDrillInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNEndMaintenanceInput2genbaᚋgraphᚋmodelᚐEndMaintenanceInput(ctx context.Context, v any) (model.EndMaintenanceInput, error) {
@@ -5254,8 +7042,23 @@ func (ec *executionContext) unmarshalNRemoveContactInput2genbaᚋgraphᚋmodel�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNRemoveDrillNumberInput2genbaᚋgraphᚋmodelᚐRemoveDrillNumberInput(ctx context.Context, v any) (model.RemoveDrillNumberInput, error) {
+	res, err := ec.unmarshalInputRemoveDrillNumberInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNResumeDrillCallerInput2genbaᚋgraphᚋmodelᚐResumeDrillCallerInput(ctx context.Context, v any) (model.ResumeDrillCallerInput, error) {
+	res, err := ec.unmarshalInputResumeDrillCallerInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNRetireCourseInput2genbaᚋgraphᚋmodelᚐRetireCourseInput(ctx context.Context, v any) (model.RetireCourseInput, error) {
 	res, err := ec.unmarshalInputRetireCourseInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNStartDrillInput2genbaᚋgraphᚋmodelᚐStartDrillInput(ctx context.Context, v any) (model.StartDrillInput, error) {
+	res, err := ec.unmarshalInputStartDrillInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -5395,6 +7198,85 @@ func (ec *executionContext) marshalNTrainingRecordEdge2ᚖgenbaᚋgraphᚋmodel�
 func (ec *executionContext) unmarshalNWithdrawTrainingInput2genbaᚋgraphᚋmodelᚐWithdrawTrainingInput(ctx context.Context, v any) (model.WithdrawTrainingInput, error) {
 	res, err := ec.unmarshalInputWithdrawTrainingInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODrillCaller2ᚖgenbaᚋserverᚋoperationsᚐDrillCaller(ctx context.Context, sel ast.SelectionSet, v *operations.DrillCaller) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DrillCaller(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalODrillCallerInput2ᚕᚖgenbaᚋgraphᚋmodelᚐDrillCallerInputᚄ(ctx context.Context, v any) ([]*model.DrillCallerInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*model.DrillCallerInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNDrillCallerInput2ᚖgenbaᚋgraphᚋmodelᚐDrillCallerInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalODrillEnding2ᚖgenbaᚋserverᚋoperationsᚐDrillEnding(ctx context.Context, v any) (*operations.DrillEnding, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := operations.DrillEnding(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODrillEnding2ᚖgenbaᚋserverᚋoperationsᚐDrillEnding(ctx context.Context, sel ast.SelectionSet, v *operations.DrillEnding) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
+func (ec *executionContext) unmarshalODrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx context.Context, v any) ([]operations.Failure, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]operations.Failure, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalODrillFailure2ᚕgenbaᚋserverᚋoperationsᚐFailureᚄ(ctx context.Context, sel ast.SelectionSet, v []operations.Failure) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDrillFailure2genbaᚋserverᚋoperationsᚐFailure(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOOutage2ᚖgenbaᚋserverᚋoperationsᚐOutage(ctx context.Context, sel ast.SelectionSet, v *operations.Outage) graphql.Marshaler {

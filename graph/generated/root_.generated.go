@@ -34,6 +34,9 @@ type ResolverRoot interface {
 	ContactNote() ContactNoteResolver
 	ContactTask() ContactTaskResolver
 	Deputy() DeputyResolver
+	Drill() DrillResolver
+	DrillCaller() DrillCallerResolver
+	DrillNumber() DrillNumberResolver
 	DutyNote() DutyNoteResolver
 	ExportFile() ExportFileResolver
 	ExportRequest() ExportRequestResolver
@@ -129,6 +132,7 @@ type ComplexityRoot struct {
 		ClosedAt     func(childComplexity int) int
 		DispatchedAt func(childComplexity int) int
 		Drill        func(childComplexity int) int
+		DrillCaller  func(childComplexity int) int
 		ErasedAt     func(childComplexity int) int
 		ID           func(childComplexity int) int
 		Media        func(childComplexity int, first *int, after *string, filter *evidence.Filter, sort *evidence.Sort) int
@@ -345,6 +349,63 @@ type ComplexityRoot struct {
 
 	DonePayload struct {
 		Done func(childComplexity int) int
+	}
+
+	Drill struct {
+		Callers   func(childComplexity int) int
+		EndedAt   func(childComplexity int) int
+		EndedBy   func(childComplexity int) int
+		Ending    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Remark    func(childComplexity int) int
+		StartedAt func(childComplexity int) int
+		StartedBy func(childComplexity int) int
+		Title     func(childComplexity int) int
+	}
+
+	DrillCaller struct {
+		Case      func(childComplexity int) int
+		DrillID   func(childComplexity int) int
+		Failures  func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Number    func(childComplexity int) int
+		Script    func(childComplexity int) int
+		SessionID func(childComplexity int) int
+		State     func(childComplexity int) int
+	}
+
+	DrillConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	DrillEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	DrillNumber struct {
+		AddedAt func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Label   func(childComplexity int) int
+		Number  func(childComplexity int) int
+	}
+
+	DrillNumbersPayload struct {
+		Numbers func(childComplexity int) int
+	}
+
+	DrillPayload struct {
+		Drill func(childComplexity int) int
+	}
+
+	DrillScript struct {
+		Class   func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Story   func(childComplexity int) int
+		TitleEn func(childComplexity int) int
+		TitleJa func(childComplexity int) int
 	}
 
 	DutyNote struct {
@@ -694,6 +755,7 @@ type ComplexityRoot struct {
 		AcknowledgeUsageReport func(childComplexity int, input model.AcknowledgeUsageReportInput) int
 		AddContact             func(childComplexity int, input model.AddContactInput) int
 		AddCourse              func(childComplexity int, input model.AddCourseInput) int
+		AddDrillNumber         func(childComplexity int, input model.AddDrillNumberInput) int
 		AddOwnPasskey          func(childComplexity int, input model.AddOwnPasskeyInput) int
 		AdmitPhone             func(childComplexity int, input model.AdmitPhoneInput) int
 		AllowPassword          func(childComplexity int, input model.AllowPasswordInput) int
@@ -720,6 +782,7 @@ type ComplexityRoot struct {
 		DecideExport           func(childComplexity int, input model.DecideExportInput) int
 		DismissLeakReport      func(childComplexity int, input model.DismissLeakReportInput) int
 		EndDeputy              func(childComplexity int, input model.EndDeputyInput) int
+		EndDrill               func(childComplexity int, input model.EndDrillInput) int
 		EndMaintenance         func(childComplexity int, input model.EndMaintenanceInput) int
 		EndOwnSession          func(childComplexity int) int
 		EndReception           func(childComplexity int, input model.EndReceptionInput) int
@@ -761,6 +824,7 @@ type ComplexityRoot struct {
 		ReissueStaffCode       func(childComplexity int) int
 		RemoveContact          func(childComplexity int, input model.RemoveContactInput) int
 		RemoveCredential       func(childComplexity int, input model.RemoveCredentialInput) int
+		RemoveDrillNumber      func(childComplexity int, input model.RemoveDrillNumberInput) int
 		RemoveStaffMember      func(childComplexity int, input model.RemoveStaffMemberInput) int
 		RemoveStaffPhone       func(childComplexity int) int
 		RemoveUser             func(childComplexity int, input model.RemoveUserInput) int
@@ -778,6 +842,7 @@ type ComplexityRoot struct {
 		RequestExport          func(childComplexity int, input model.RequestExportInput) int
 		RequestVideo           func(childComplexity int, input model.RequestVideoInput) int
 		Resume                 func(childComplexity int, input model.ResumeInput) int
+		ResumeDrillCaller      func(childComplexity int, input model.ResumeDrillCallerInput) int
 		ResumeStaffPhone       func(childComplexity int, input model.ResumeStaffPhoneInput) int
 		RetireCourse           func(childComplexity int, input model.RetireCourseInput) int
 		RevealNumber           func(childComplexity int, input model.RevealNumberInput) int
@@ -793,6 +858,7 @@ type ComplexityRoot struct {
 		SignIn                 func(childComplexity int, input model.SignInInput) int
 		SignInSealed           func(childComplexity int, input model.SignInSealedInput) int
 		SignOut                func(childComplexity int) int
+		StartDrill             func(childComplexity int, input model.StartDrillInput) int
 		StartStaffSession      func(childComplexity int, input model.StartStaffSessionInput) int
 		StayAwake              func(childComplexity int) int
 		StopReport             func(childComplexity int, input model.StopReportInput) int
@@ -1002,6 +1068,9 @@ type ComplexityRoot struct {
 		Contacts            func(childComplexity int) int
 		Courses             func(childComplexity int) int
 		Deputies            func(childComplexity int, first *int, after *string) int
+		DrillNumbers        func(childComplexity int) int
+		DrillScripts        func(childComplexity int) int
+		Drills              func(childComplexity int, first *int, after *string) int
 		DutyLog             func(childComplexity int, first *int, after *string) int
 		ExportRequest       func(childComplexity int, id string) int
 		ExportRequests      func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
@@ -1934,6 +2003,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Case.Drill(childComplexity), true
+	case "Case.drillCaller":
+		if e.ComplexityRoot.Case.DrillCaller == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Case.DrillCaller(childComplexity), true
 	case "Case.erasedAt":
 		if e.ComplexityRoot.Case.ErasedAt == nil {
 			break
@@ -2747,6 +2822,212 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.DonePayload.Done(childComplexity), true
+
+	case "Drill.callers":
+		if e.ComplexityRoot.Drill.Callers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.Callers(childComplexity), true
+	case "Drill.endedAt":
+		if e.ComplexityRoot.Drill.EndedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.EndedAt(childComplexity), true
+	case "Drill.endedBy":
+		if e.ComplexityRoot.Drill.EndedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.EndedBy(childComplexity), true
+	case "Drill.ending":
+		if e.ComplexityRoot.Drill.Ending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.Ending(childComplexity), true
+	case "Drill.id":
+		if e.ComplexityRoot.Drill.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.ID(childComplexity), true
+	case "Drill.remark":
+		if e.ComplexityRoot.Drill.Remark == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.Remark(childComplexity), true
+	case "Drill.startedAt":
+		if e.ComplexityRoot.Drill.StartedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.StartedAt(childComplexity), true
+	case "Drill.startedBy":
+		if e.ComplexityRoot.Drill.StartedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.StartedBy(childComplexity), true
+	case "Drill.title":
+		if e.ComplexityRoot.Drill.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Drill.Title(childComplexity), true
+
+	case "DrillCaller.case":
+		if e.ComplexityRoot.DrillCaller.Case == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.Case(childComplexity), true
+	case "DrillCaller.drillID":
+		if e.ComplexityRoot.DrillCaller.DrillID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.DrillID(childComplexity), true
+	case "DrillCaller.failures":
+		if e.ComplexityRoot.DrillCaller.Failures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.Failures(childComplexity), true
+	case "DrillCaller.id":
+		if e.ComplexityRoot.DrillCaller.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.ID(childComplexity), true
+	case "DrillCaller.number":
+		if e.ComplexityRoot.DrillCaller.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.Number(childComplexity), true
+	case "DrillCaller.script":
+		if e.ComplexityRoot.DrillCaller.Script == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.Script(childComplexity), true
+	case "DrillCaller.sessionID":
+		if e.ComplexityRoot.DrillCaller.SessionID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.SessionID(childComplexity), true
+	case "DrillCaller.state":
+		if e.ComplexityRoot.DrillCaller.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillCaller.State(childComplexity), true
+
+	case "DrillConnection.edges":
+		if e.ComplexityRoot.DrillConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillConnection.Edges(childComplexity), true
+	case "DrillConnection.nodes":
+		if e.ComplexityRoot.DrillConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillConnection.Nodes(childComplexity), true
+	case "DrillConnection.pageInfo":
+		if e.ComplexityRoot.DrillConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillConnection.PageInfo(childComplexity), true
+
+	case "DrillEdge.cursor":
+		if e.ComplexityRoot.DrillEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillEdge.Cursor(childComplexity), true
+	case "DrillEdge.node":
+		if e.ComplexityRoot.DrillEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillEdge.Node(childComplexity), true
+
+	case "DrillNumber.addedAt":
+		if e.ComplexityRoot.DrillNumber.AddedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillNumber.AddedAt(childComplexity), true
+	case "DrillNumber.id":
+		if e.ComplexityRoot.DrillNumber.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillNumber.ID(childComplexity), true
+	case "DrillNumber.label":
+		if e.ComplexityRoot.DrillNumber.Label == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillNumber.Label(childComplexity), true
+	case "DrillNumber.number":
+		if e.ComplexityRoot.DrillNumber.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillNumber.Number(childComplexity), true
+
+	case "DrillNumbersPayload.numbers":
+		if e.ComplexityRoot.DrillNumbersPayload.Numbers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillNumbersPayload.Numbers(childComplexity), true
+
+	case "DrillPayload.drill":
+		if e.ComplexityRoot.DrillPayload.Drill == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillPayload.Drill(childComplexity), true
+
+	case "DrillScript.class":
+		if e.ComplexityRoot.DrillScript.Class == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillScript.Class(childComplexity), true
+	case "DrillScript.id":
+		if e.ComplexityRoot.DrillScript.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillScript.ID(childComplexity), true
+	case "DrillScript.story":
+		if e.ComplexityRoot.DrillScript.Story == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillScript.Story(childComplexity), true
+	case "DrillScript.titleEn":
+		if e.ComplexityRoot.DrillScript.TitleEn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillScript.TitleEn(childComplexity), true
+	case "DrillScript.titleJa":
+		if e.ComplexityRoot.DrillScript.TitleJa == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DrillScript.TitleJa(childComplexity), true
 
 	case "DutyNote.at":
 		if e.ComplexityRoot.DutyNote.At == nil {
@@ -4118,6 +4399,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AddCourse(childComplexity, args["input"].(model.AddCourseInput)), true
+	case "Mutation.addDrillNumber":
+		if e.ComplexityRoot.Mutation.AddDrillNumber == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addDrillNumber_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddDrillNumber(childComplexity, args["input"].(model.AddDrillNumberInput)), true
 	case "Mutation.addOwnPasskey":
 		if e.ComplexityRoot.Mutation.AddOwnPasskey == nil {
 			break
@@ -4384,6 +4676,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EndDeputy(childComplexity, args["input"].(model.EndDeputyInput)), true
+	case "Mutation.endDrill":
+		if e.ComplexityRoot.Mutation.EndDrill == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endDrill_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndDrill(childComplexity, args["input"].(model.EndDrillInput)), true
 	case "Mutation.endMaintenance":
 		if e.ComplexityRoot.Mutation.EndMaintenance == nil {
 			break
@@ -4815,6 +5118,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveCredential(childComplexity, args["input"].(model.RemoveCredentialInput)), true
+	case "Mutation.removeDrillNumber":
+		if e.ComplexityRoot.Mutation.RemoveDrillNumber == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeDrillNumber_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveDrillNumber(childComplexity, args["input"].(model.RemoveDrillNumberInput)), true
 	case "Mutation.removeStaffMember":
 		if e.ComplexityRoot.Mutation.RemoveStaffMember == nil {
 			break
@@ -4997,6 +5311,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.Resume(childComplexity, args["input"].(model.ResumeInput)), true
+	case "Mutation.resumeDrillCaller":
+		if e.ComplexityRoot.Mutation.ResumeDrillCaller == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resumeDrillCaller_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeDrillCaller(childComplexity, args["input"].(model.ResumeDrillCallerInput)), true
 	case "Mutation.resumeStaffPhone":
 		if e.ComplexityRoot.Mutation.ResumeStaffPhone == nil {
 			break
@@ -5157,6 +5482,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignOut(childComplexity), true
+	case "Mutation.startDrill":
+		if e.ComplexityRoot.Mutation.StartDrill == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_startDrill_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StartDrill(childComplexity, args["input"].(model.StartDrillInput)), true
 	case "Mutation.startStaffSession":
 		if e.ComplexityRoot.Mutation.StartStaffSession == nil {
 			break
@@ -6101,6 +6437,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Deputies(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.drillNumbers":
+		if e.ComplexityRoot.Query.DrillNumbers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.DrillNumbers(childComplexity), true
+	case "Query.drillScripts":
+		if e.ComplexityRoot.Query.DrillScripts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.DrillScripts(childComplexity), true
+	case "Query.drills":
+		if e.ComplexityRoot.Query.Drills == nil {
+			break
+		}
+
+		args, err := ec.field_Query_drills_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Drills(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.dutyLog":
 		if e.ComplexityRoot.Query.DutyLog == nil {
 			break
@@ -8999,6 +9358,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("AcknowledgeUsageReportInput", ec.unmarshalInputAcknowledgeUsageReportInput),
 			graphql.NewInputUnmarshaler("AddContactInput", ec.unmarshalInputAddContactInput),
 			graphql.NewInputUnmarshaler("AddCourseInput", ec.unmarshalInputAddCourseInput),
+			graphql.NewInputUnmarshaler("AddDrillNumberInput", ec.unmarshalInputAddDrillNumberInput),
 			graphql.NewInputUnmarshaler("AddOwnPasskeyInput", ec.unmarshalInputAddOwnPasskeyInput),
 			graphql.NewInputUnmarshaler("AdmitPhoneInput", ec.unmarshalInputAdmitPhoneInput),
 			graphql.NewInputUnmarshaler("AllowPasswordInput", ec.unmarshalInputAllowPasswordInput),
@@ -9023,7 +9383,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmationInput", ec.unmarshalInputConfirmationInput),
 			graphql.NewInputUnmarshaler("DecideExportInput", ec.unmarshalInputDecideExportInput),
 			graphql.NewInputUnmarshaler("DismissLeakReportInput", ec.unmarshalInputDismissLeakReportInput),
+			graphql.NewInputUnmarshaler("DrillCallerInput", ec.unmarshalInputDrillCallerInput),
 			graphql.NewInputUnmarshaler("EndDeputyInput", ec.unmarshalInputEndDeputyInput),
+			graphql.NewInputUnmarshaler("EndDrillInput", ec.unmarshalInputEndDrillInput),
 			graphql.NewInputUnmarshaler("EndMaintenanceInput", ec.unmarshalInputEndMaintenanceInput),
 			graphql.NewInputUnmarshaler("EndReceptionInput", ec.unmarshalInputEndReceptionInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
@@ -9065,6 +9427,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReinstateUserInput", ec.unmarshalInputReinstateUserInput),
 			graphql.NewInputUnmarshaler("RemoveContactInput", ec.unmarshalInputRemoveContactInput),
 			graphql.NewInputUnmarshaler("RemoveCredentialInput", ec.unmarshalInputRemoveCredentialInput),
+			graphql.NewInputUnmarshaler("RemoveDrillNumberInput", ec.unmarshalInputRemoveDrillNumberInput),
 			graphql.NewInputUnmarshaler("RemoveStaffMemberInput", ec.unmarshalInputRemoveStaffMemberInput),
 			graphql.NewInputUnmarshaler("RemoveUserInput", ec.unmarshalInputRemoveUserInput),
 			graphql.NewInputUnmarshaler("RenameUserInput", ec.unmarshalInputRenameUserInput),
@@ -9080,6 +9443,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReportUsageInput", ec.unmarshalInputReportUsageInput),
 			graphql.NewInputUnmarshaler("RequestExportInput", ec.unmarshalInputRequestExportInput),
 			graphql.NewInputUnmarshaler("RequestVideoInput", ec.unmarshalInputRequestVideoInput),
+			graphql.NewInputUnmarshaler("ResumeDrillCallerInput", ec.unmarshalInputResumeDrillCallerInput),
 			graphql.NewInputUnmarshaler("ResumeInput", ec.unmarshalInputResumeInput),
 			graphql.NewInputUnmarshaler("ResumeStaffPhoneInput", ec.unmarshalInputResumeStaffPhoneInput),
 			graphql.NewInputUnmarshaler("RetireCourseInput", ec.unmarshalInputRetireCourseInput),
@@ -9099,6 +9463,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("StaffLinkFilter", ec.unmarshalInputStaffLinkFilter),
 			graphql.NewInputUnmarshaler("StaffMemberFilter", ec.unmarshalInputStaffMemberFilter),
 			graphql.NewInputUnmarshaler("StaffPermissionInput", ec.unmarshalInputStaffPermissionInput),
+			graphql.NewInputUnmarshaler("StartDrillInput", ec.unmarshalInputStartDrillInput),
 			graphql.NewInputUnmarshaler("StartStaffSessionInput", ec.unmarshalInputStartStaffSessionInput),
 			graphql.NewInputUnmarshaler("StopReportInput", ec.unmarshalInputStopReportInput),
 			graphql.NewInputUnmarshaler("SuspendStaffLinkInput", ec.unmarshalInputSuspendStaffLinkInput),
@@ -11038,6 +11403,163 @@ extend type Mutation {
   recordTraining(input: RecordTrainingInput!): TrainingPayload! @can(object: TRAINING, action: MANAGE)
   "Says that a record is wrong; it counts no more. REASON_MISSING."
   withdrawTraining(input: WithdrawTrainingInput!): TrainingPayload! @can(object: TRAINING, action: MANAGE)
+}
+
+"A call that the server can play (第11)."
+type DrillScript @can(object: DRILL, action: READ) {
+  id: ID!
+  titleJa: String!
+  titleEn: String!
+  class: CaseClass!
+  "What the caller says on the phone."
+  story: String!
+}
+
+"What goes wrong on demand."
+enum DrillFailure {
+  "The message is read late."
+  LATE_SMS
+  "The camera may not be used; a photo still can be asked for."
+  CAMERA_DENIED
+  "Pictures are lost, and now and then none come."
+  WEAK_NETWORK
+}
+
+"Where a played caller stands."
+enum DrillCallerState {
+  "For a link."
+  WAITING
+  PLAYING
+  "A real call goes first."
+  PAUSED
+  OVER
+}
+
+"Why a drill is over."
+enum DrillEnding {
+  DONE
+  "The server began anew; nobody is played any more."
+  RESTARTED
+}
+
+"A caller whom the server plays. What is sent to the number never leaves the machine."
+type DrillCaller @can(object: DRILL, action: READ) {
+  id: ID!
+  drillID: ID!
+  script: DrillScript!
+  "As it is typed into the request."
+  number: String! @can(object: DRILL, action: READ)
+  failures: [DrillFailure!]!
+  state: DrillCallerState!
+  case: Case @can(object: CASE, action: READ)
+  sessionID: ID
+}
+
+"An exercise (訓練, 第11): marked everywhere, never in statistics."
+type Drill @can(object: DRILL, action: READ) {
+  id: ID!
+  title: String!
+  startedBy: User
+  startedAt: Time!
+  endedAt: Time
+  endedBy: User
+  ending: DrillEnding
+  remark: String! @can(object: DRILL, action: READ)
+  callers: [DrillCaller!]!
+}
+
+"A page of drills, newest first."
+type DrillConnection @can(object: DRILL, action: READ) {
+  edges: [DrillEdge!]!
+  nodes: [Drill!]!
+  pageInfo: PageInfo!
+}
+
+"One drill and its place in the list."
+type DrillEdge @can(object: DRILL, action: READ) {
+  cursor: String!
+  node: Drill!
+}
+
+"A real phone that messages of drills may go to."
+type DrillNumber @can(object: DRILL, action: READ) {
+  id: ID!
+  number: String! @can(object: DRILL, action: READ)
+  label: String!
+  addedAt: Time!
+}
+
+extend type Case {
+  "The caller whom the server plays, where the case is of a drill that has one."
+  drillCaller: DrillCaller @can(object: DRILL, action: READ)
+}
+
+"One caller to be played, and what goes wrong."
+input DrillCallerInput {
+  script: ID!
+  failures: [DrillFailure!] = []
+}
+
+"What is exercised, and whom the server plays; at most 6."
+input StartDrillInput {
+  title: String!
+  callers: [DrillCallerInput!] = []
+}
+
+"The drill that is over, and what was learnt."
+input EndDrillInput {
+  drillID: ID!
+  "At most 500 characters."
+  remark: String = ""
+}
+
+"The caller who gave way to a real call."
+input ResumeDrillCallerInput {
+  callerID: ID!
+}
+
+"A real phone for drills."
+input AddDrillNumberInput {
+  number: String!
+  "Whose it is."
+  label: String!
+}
+
+"The number that is for drills no more."
+input RemoveDrillNumberInput {
+  numberID: ID!
+}
+
+"The drill."
+type DrillPayload @can(object: DRILL, action: READ) {
+  drill: Drill!
+}
+
+"The numbers that messages of drills may go to."
+type DrillNumbersPayload @can(object: DRILL, action: READ) {
+  numbers: [DrillNumber!]!
+}
+
+extend type Query {
+  "What can be played."
+  drillScripts: [DrillScript!]! @can(object: DRILL, action: READ)
+  "The drills (第11)."
+  drills(first: Int = 50, after: String): DrillConnection! @can(object: DRILL, action: READ)
+  "The real phones that messages of drills may go to, beside the played ones."
+  drillNumbers: [DrillNumber!]! @can(object: DRILL, action: READ)
+}
+
+extend type Mutation {
+  "Starts a drill (第11): a marked case for each played caller. DRILL_RUNNING."
+  startDrill(input: StartDrillInput!): DrillPayload! @can(object: DRILL, action: OPEN)
+  "Ends it: its open video reports end, and whoever received one has a record of training. DRILL_OVER."
+  endDrill(input: EndDrillInput!): DrillPayload! @can(object: DRILL, action: END)
+  "Lets a caller go on who gave way to a real call. DRILL_OVER."
+  resumeDrillCaller(input: ResumeDrillCallerInput!): DrillPayload! @can(object: DRILL, action: OPEN)
+  "Lists a real phone for drills. NUMBER_INVALID, ALREADY_EXISTS."
+  addDrillNumber(input: AddDrillNumberInput!): DrillNumbersPayload! @can(object: DRILL, action: MANAGE)
+  "Takes it off the list."
+  removeDrillNumber(input: RemoveDrillNumberInput!): DrillNumbersPayload! @can(object: DRILL, action: MANAGE)
 }
 `, BuiltIn: false},
 	{Name: "../schema/people.graphqls", Input: `extend type Query {
@@ -13498,6 +14020,8 @@ func (ec *executionContext) childFields_Case(ctx context.Context, field graphql.
 		return ec.fieldContext_Case_media(ctx, field)
 	case "timeline":
 		return ec.fieldContext_Case_timeline(ctx, field)
+	case "drillCaller":
+		return ec.fieldContext_Case_drillCaller(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Case", field.Name)
 }
@@ -13910,6 +14434,120 @@ func (ec *executionContext) childFields_DonePayload(ctx context.Context, field g
 		return ec.fieldContext_DonePayload_done(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DonePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Drill(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Drill_id(ctx, field)
+	case "title":
+		return ec.fieldContext_Drill_title(ctx, field)
+	case "startedBy":
+		return ec.fieldContext_Drill_startedBy(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_Drill_startedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Drill_endedAt(ctx, field)
+	case "endedBy":
+		return ec.fieldContext_Drill_endedBy(ctx, field)
+	case "ending":
+		return ec.fieldContext_Drill_ending(ctx, field)
+	case "remark":
+		return ec.fieldContext_Drill_remark(ctx, field)
+	case "callers":
+		return ec.fieldContext_Drill_callers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Drill", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillCaller(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DrillCaller_id(ctx, field)
+	case "drillID":
+		return ec.fieldContext_DrillCaller_drillID(ctx, field)
+	case "script":
+		return ec.fieldContext_DrillCaller_script(ctx, field)
+	case "number":
+		return ec.fieldContext_DrillCaller_number(ctx, field)
+	case "failures":
+		return ec.fieldContext_DrillCaller_failures(ctx, field)
+	case "state":
+		return ec.fieldContext_DrillCaller_state(ctx, field)
+	case "case":
+		return ec.fieldContext_DrillCaller_case(ctx, field)
+	case "sessionID":
+		return ec.fieldContext_DrillCaller_sessionID(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillCaller", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DrillConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DrillConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DrillConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DrillEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DrillEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillNumber(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DrillNumber_id(ctx, field)
+	case "number":
+		return ec.fieldContext_DrillNumber_number(ctx, field)
+	case "label":
+		return ec.fieldContext_DrillNumber_label(ctx, field)
+	case "addedAt":
+		return ec.fieldContext_DrillNumber_addedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillNumber", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillNumbersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "numbers":
+		return ec.fieldContext_DrillNumbersPayload_numbers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillNumbersPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "drill":
+		return ec.fieldContext_DrillPayload_drill(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DrillScript(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DrillScript_id(ctx, field)
+	case "titleJa":
+		return ec.fieldContext_DrillScript_titleJa(ctx, field)
+	case "titleEn":
+		return ec.fieldContext_DrillScript_titleEn(ctx, field)
+	case "class":
+		return ec.fieldContext_DrillScript_class(ctx, field)
+	case "story":
+		return ec.fieldContext_DrillScript_story(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DrillScript", field.Name)
 }
 
 func (ec *executionContext) childFields_DutyNote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

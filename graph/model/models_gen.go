@@ -49,6 +49,13 @@ type AddCourseInput struct {
 	Months int `json:"months"`
 }
 
+// A real phone for drills.
+type AddDrillNumberInput struct {
+	Number string `json:"number"`
+	// Whose it is.
+	Label string `json:"label"`
+}
+
 // A manager's own new passkey.
 type AddOwnPasskeyInput struct {
 	Challenge string `json:"challenge"`
@@ -377,6 +384,35 @@ type DonePayload struct {
 	Done bool `json:"done"`
 }
 
+// One caller to be played, and what goes wrong.
+type DrillCallerInput struct {
+	Script   string               `json:"script"`
+	Failures []operations.Failure `json:"failures,omitempty"`
+}
+
+// A page of drills, newest first.
+type DrillConnection struct {
+	Edges    []*DrillEdge        `json:"edges"`
+	Nodes    []*operations.Drill `json:"nodes"`
+	PageInfo *PageInfo           `json:"pageInfo"`
+}
+
+// One drill and its place in the list.
+type DrillEdge struct {
+	Cursor string            `json:"cursor"`
+	Node   *operations.Drill `json:"node"`
+}
+
+// The numbers that messages of drills may go to.
+type DrillNumbersPayload struct {
+	Numbers []*operations.DrillNumber `json:"numbers"`
+}
+
+// The drill.
+type DrillPayload struct {
+	Drill *operations.Drill `json:"drill"`
+}
+
 // A page of the duty log, newest first.
 type DutyNoteConnection struct {
 	Edges    []*DutyNoteEdge   `json:"edges"`
@@ -398,6 +434,13 @@ type DutyNotePayload struct {
 // Which appointment ends now.
 type EndDeputyInput struct {
 	DeputyID string `json:"deputyID"`
+}
+
+// The drill that is over, and what was learnt.
+type EndDrillInput struct {
+	DrillID string `json:"drillID"`
+	// At most 500 characters.
+	Remark *string `json:"remark,omitempty"`
 }
 
 // The pause that is over, or will not be.
@@ -1012,6 +1055,11 @@ type RemoveCredentialInput struct {
 	CredentialID string `json:"credentialID"`
 }
 
+// The number that is for drills no more.
+type RemoveDrillNumberInput struct {
+	NumberID string `json:"numberID"`
+}
+
 // The officer to take out.
 type RemoveStaffMemberInput struct {
 	MemberID string `json:"memberID"`
@@ -1139,6 +1187,11 @@ type RequestVideoPayload struct {
 	Session *cases.Session `json:"session"`
 	// Differs from the notified number: look twice.
 	NumberDiffers bool `json:"numberDiffers"`
+}
+
+// The caller who gave way to a real call.
+type ResumeDrillCallerInput struct {
+	CallerID string `json:"callerID"`
 }
 
 // The proof that this is the phone that joined before.
@@ -1482,6 +1535,12 @@ type StaffSheetPayload struct {
 	Device    cases.Device          `json:"device"`
 	Member    *identity.StaffMember `json:"member"`
 	Rules     []*cases.StaffRules   `json:"rules"`
+}
+
+// What is exercised, and whom the server plays; at most 6.
+type StartDrillInput struct {
+	Title   string              `json:"title"`
+	Callers []*DrillCallerInput `json:"callers,omitempty"`
 }
 
 // What begins an officer's video report.

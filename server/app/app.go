@@ -21,6 +21,7 @@ import (
 	"genba/server/bus"
 	"genba/server/cases"
 	"genba/server/database"
+	"genba/server/drill"
 	"genba/server/evidence"
 	"genba/server/identity"
 	"genba/server/journal"
@@ -71,6 +72,9 @@ type App struct {
 	strict       bool
 	faults       faults
 	mailedAt     time.Time // when the last mail with checkpoints left
+	hatch        *hatch
+	players      *drill.Players
+	hurry        bool
 
 	// serverKey signs what travels with a page and comes back
 	serverKey interface{ MAC(data []byte) []byte }
@@ -87,6 +91,9 @@ func WithChannel(c notify.Channel) Option { return func(_ *App, o *options) { o.
 // WithStrictTerminals asks every console for its terminal's proof in demo mode,
 // too.
 func WithStrictTerminals() Option { return func(a *App, _ *options) { a.strict = true } }
+
+// WithHurriedCallers leaves the played callers of drills no time to think.
+func WithHurriedCallers() Option { return func(a *App, _ *options) { a.hurry = true } }
 
 // Open opens the database and the rooms that need no network: what the commands
 // beside serve work with.
@@ -205,6 +212,10 @@ func New(ctx context.Context, c Config, clock database.Clock, log *slog.Logger, 
 	if err = a.Cases.SweepLinkKeys(ctx); err != nil {
 		return nil, err
 	}
+	a.openStage()
+	if err = a.Operations.EndRestartedDrills(ctx); err != nil {
+		return nil, err
+	}
 	if err = a.checkOwnCheckpoints(ctx); err != nil {
 		return nil, err
 	}
@@ -256,12 +267,14 @@ func (a *App) Run(ctx context.Context) error {
 			failed <- s.Serve(listener)
 		}
 	}()
+	go func() { _ = s.Serve(a.hatch) }() // it ends with the server
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
 	close(a.done)
+	a.players.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err = errors.Join(ignoreClosed(err), a.Live.Shutdown(last))
@@ -286,6 +299,10 @@ func ignoreClosed(err error) error {
 func (a *App) Close() error {
 	var err error
 	a.closing.Do(func() {
+		if a.players != nil {
+			a.players.Close()
+			_ = a.hatch.Close() // never fails
+		}
 		if a.listener != nil {
 			_ = a.listener.Close() // the server may have closed it already
 		}

@@ -517,6 +517,7 @@ func (r *report) session(fields string) sessionView {
 
 type sessionView struct {
 	ID, State, Cursor string
+	Stall             string
 	Live              bool
 	Link              *struct {
 		State      string

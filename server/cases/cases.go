@@ -134,7 +134,21 @@ type NewCase struct {
 
 // Open opens a case. Everything may be filled in later: sending help never
 // waits for it. BAD_INPUT.
-func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (*Case, error) {
+func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (k *Case, err error) {
+	err = c.db.InTx(ctx, func(tx *database.Tx) error {
+		if k, err = c.OpenIn(tx, actor, in); err != nil {
+			return err
+		}
+		return c.turned(tx, actor, k)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open case: %w", err)
+	}
+	return k, nil
+}
+
+// OpenIn opens a case in the caller's transaction. BAD_INPUT.
+func (c *Cases) OpenIn(tx *database.Tx, actor policy.Actor, in NewCase) (*Case, error) {
 	if in.Class == "" {
 		in.Class = OtherClass
 	}
@@ -143,26 +157,19 @@ func (c *Cases) Open(ctx context.Context, actor policy.Actor, in NewCase) (*Case
 	}
 	k := &Case{
 		ID: identity.NewID(), AgencyID: actor.Agency, Class: in.Class, Municipality: in.Municipality,
-		Place: in.Place, Notes: in.Notes, Drill: in.Drill, OpenedBy: actor.ID,
+		Place: in.Place, Notes: in.Notes, Drill: in.Drill, OpenedBy: actor.ID, OpenedAt: tx.Now, ChangedAt: tx.Now,
 	}
-	err := c.db.InTx(ctx, func(tx *database.Tx) error {
-		k.OpenedAt, k.ChangedAt = tx.Now, tx.Now
-		number, err := nextNumber(tx, actor.Agency)
-		if err != nil {
-			return err
-		}
-		k.Number = number
-		if err := tx.Create(k).Error; err != nil {
-			return err
-		}
-		c.journal.Append(tx, k.entry(actor, journal.CaseOpened, map[string]any{
-			"number": k.Number, "class": k.Class, "municipality": k.Municipality, "place": k.Place, "drill": k.Drill,
-		}))
-		return c.turned(tx, actor, k)
-	})
+	number, err := nextNumber(tx, actor.Agency)
 	if err != nil {
-		return nil, fmt.Errorf("open case: %w", err)
+		return nil, err
 	}
+	k.Number = number
+	if err := tx.Create(k).Error; err != nil {
+		return nil, err
+	}
+	c.journal.Append(tx, k.entry(actor, journal.CaseOpened, map[string]any{
+		"number": k.Number, "class": k.Class, "municipality": k.Municipality, "place": k.Place, "drill": k.Drill,
+	}))
 	return k, nil
 }
 

@@ -125,6 +125,27 @@ type Notify struct {
 	wake    chan struct{}
 	told    callbackCounts
 	trouble []func(agency string)
+	drill   func(ctx context.Context, agency, sessionID, number, body string) (taken bool, err error)
+}
+
+// OnDrill names who takes messages of a drill that are for a played caller, so
+// that they never leave the machine (第11).
+func (n *Notify) OnDrill(f func(ctx context.Context, agency, sessionID, number, body string) (taken bool, err error)) {
+	n.drill = f
+}
+
+// exercise tells whether a message is of a drill, and the agency as its messages
+// name it: marked.
+func (n *Notify) exercise(ctx context.Context, s *cases.Session) (drill bool, a *identity.Agency, err error) {
+	if a, err = n.people.Agency(ctx, s.AgencyID); err != nil {
+		return false, nil, err
+	}
+	if drill, err = n.cases.IsDrill(ctx, s); err == nil && drill {
+		marked := *a
+		marked.NameJa, marked.NameEn = "【訓練】"+a.NameJa, "[DRILL] "+a.NameEn
+		a = &marked
+	}
+	return drill, a, err
 }
 
 // troubleAfter is how many attempts at one message fail before it counts as a
@@ -195,7 +216,7 @@ func (n *Notify) SendLink(ctx context.Context, actor policy.Actor, o Order) (*ca
 		if err := n.withinBounds(tx, actor, s, d.Address); err != nil {
 			return err
 		}
-		a, err := n.people.Agency(tx.Context(), s.AgencyID)
+		_, a, err := n.exercise(tx.Context(), s)
 		if err != nil {
 			return err
 		}
@@ -362,6 +383,21 @@ func (n *Notify) send(ctx context.Context, d *Delivery) (reference string, err e
 	if err != nil {
 		return "", err
 	}
+	if n.drill != nil && d.Channel == SMS {
+		s, err := n.cases.Session(ctx, d.AgencyID, d.SessionID)
+		if err != nil {
+			return "", err
+		}
+		drill, _, err := n.exercise(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		if drill {
+			if taken, err := n.drill(ctx, d.AgencyID, d.SessionID, d.Address, body); err != nil || taken {
+				return "", err
+			}
+		}
+	}
 	if n.channel == nil {
 		return "", errNoChannel
 	}
@@ -394,7 +430,7 @@ func (n *Notify) body(ctx context.Context, d *Delivery) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		a, err := n.people.Agency(ctx, d.AgencyID)
+		_, a, err := n.exercise(ctx, s)
 		if err != nil {
 			return "", err
 		}

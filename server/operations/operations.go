@@ -36,6 +36,7 @@ type Operations struct {
 	journal *journal.Journal
 	people  *identity.Identity
 	cases   *cases.Cases
+	stage   DrillStage // nil: nobody is played
 }
 
 // New opens the room: it joins a use that was reported before to its video
@@ -46,6 +47,8 @@ func New(db *database.DB, j *journal.Journal, people *identity.Identity, c *case
 	c.OnStaffStarted(o.joinUsage)
 	c.OnStaffRevoked(o.linkRevoked)
 	c.OnErase(o.eraseUsage)
+	c.GuardDrills(o.guardDrill)
+	c.OnReal(o.yield)
 	return o
 }
 

@@ -1,7 +1,7 @@
 // Which page the address names, and how to get to another one without loading anew.
 
 /** The parts of the page about running the system. */
-export const runningParts = ['outages', 'maintenance', 'contacts', 'training'] as const;
+export const runningParts = ['outages', 'maintenance', 'contacts', 'drills', 'training'] as const;
 
 /** The pages of the console. */
 export type Page =

@@ -7,6 +7,7 @@ export const caseQuery = graphql(
     case(id: $id) {
       ...BoardCase
       notes
+      drillCaller { id number script { id titleJa titleEn } }
       erasedAt
       openedBy { id displayName }
       timeline(first: 50) {

@@ -28,6 +28,8 @@ export interface RequestStart {
   readonly language?: 'ja' | 'en';
   readonly channel?: Channel;
   readonly emailReason?: string;
+  /** The number of a drill's played caller. */
+  readonly number?: string;
 }
 
 /** The state of the request panel of one case. */
@@ -63,6 +65,7 @@ export class RequestPanel {
     this.language = start.language ?? 'ja';
     this.channel = start.channel ?? 'SMS';
     this.emailReason = start.emailReason ?? '';
+    this.number = start.number ?? '';
   }
 
   /** Whether the server is being asked. */

@@ -202,3 +202,90 @@ export const retireCourseMutation = graphql(`
     retireCourse(input: $input) { course { id } }
   }
 `);
+
+/** A drill as it is listed. */
+export const drillFragment = graphql(`
+  fragment DrillFields on Drill {
+    id
+    title
+    startedBy { id displayName }
+    startedAt
+    endedAt
+    ending
+    remark
+    callers {
+      id
+      number
+      state
+      failures
+      sessionID
+      script { id titleJa titleEn }
+      case { id number }
+    }
+  }
+`);
+
+export const drillsQuery = graphql(
+  `
+  query Drills($first: Int!, $after: String) {
+    drills(first: $first, after: $after) {
+      nodes { ...DrillFields }
+      pageInfo { hasNextPage endCursor }
+    }
+    drillScripts { id titleJa titleEn class story }
+    drillNumbers { id number label }
+  }
+`,
+  [drillFragment],
+);
+
+/** The same for a manager, who sees no case (第5の2). */
+export const drillsOfManagerQuery = graphql(`
+  query DrillsOfManager($first: Int!, $after: String) {
+    drills(first: $first, after: $after) {
+      nodes {
+        id
+        title
+        startedBy { id displayName }
+        startedAt
+        endedAt
+        ending
+        remark
+        callers { id number state failures sessionID script { id titleJa titleEn } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    drillScripts { id titleJa titleEn class story }
+    drillNumbers { id number label }
+  }
+`);
+
+export const startDrillMutation = graphql(`
+  mutation StartDrill($input: StartDrillInput!) {
+    startDrill(input: $input) { drill { id } }
+  }
+`);
+
+export const endDrillMutation = graphql(`
+  mutation EndDrill($input: EndDrillInput!) {
+    endDrill(input: $input) { drill { id } }
+  }
+`);
+
+export const resumeCallerMutation = graphql(`
+  mutation ResumeDrillCaller($input: ResumeDrillCallerInput!) {
+    resumeDrillCaller(input: $input) { drill { id } }
+  }
+`);
+
+export const addDrillNumberMutation = graphql(`
+  mutation AddDrillNumber($input: AddDrillNumberInput!) {
+    addDrillNumber(input: $input) { numbers { id } }
+  }
+`);
+
+export const removeDrillNumberMutation = graphql(`
+  mutation RemoveDrillNumber($input: RemoveDrillNumberInput!) {
+    removeDrillNumber(input: $input) { numbers { id } }
+  }
+`);
