@@ -21,7 +21,7 @@ import (
 const (
 	maxCalls      = 24               // played at once; more wait for no turn and are not played
 	callLife      = 2 * time.Hour    // a forgotten call ends by itself
-	lateSMS       = 75 * time.Second // past the advice at 30 and 60 seconds
+	lateMessage   = 75 * time.Second // past the advice at 30 and 60 seconds
 	takesToTap    = 3 * time.Second
 	takesToAgree  = 4 * time.Second
 	takesToAim    = 3 * time.Second

@@ -57,7 +57,7 @@ const ownFields = "asked over phone { state }"
 func (x *phone) play(ctx context.Context) error {
 	x.sent = map[string]bool{}
 	if x.call.LateSMS {
-		if err := x.wait(ctx, lateSMS); err != nil {
+		if err := x.wait(ctx, lateMessage); err != nil {
 			return err
 		}
 	}
