@@ -210,13 +210,8 @@ func (d *h264Depacketizer) frame(packets []*packet) (*frame, error) {
 func joinUnits(packets []*packet) ([][]byte, error) {
 	var units [][]byte
 	var open []byte // fragmented unit under way
-	left := 0
-	for _, p := range packets {
-		left += len(p.payload)
-	}
-	for _, p := range packets {
+	for i, p := range packets {
 		b := p.payload
-		left -= len(b)
 		if len(b) == 0 {
 			continue
 		}
@@ -239,8 +234,7 @@ func joinUnits(packets []*packet) ([][]byte, error) {
 				if open != nil {
 					return nil, errFrame
 				}
-				// All that is left of the picture is room enough for one unit of it.
-				open = append(make([]byte, 0, len(b)+left), b[0]&unitHeader|b[1]&unitType)
+				open = append(make([]byte, 0, fragmented(packets[i:])), b[0]&unitHeader|b[1]&unitType)
 			} else if open == nil {
 				return nil, errFrame
 			}
@@ -257,6 +251,19 @@ func joinUnits(packets []*packet) ([][]byte, error) {
 		return nil, errFrame
 	}
 	return units, nil
+}
+
+// fragmented is how many bytes the fragmented unit may have that begins with the
+// first packet: those up to its end and no more, because a stranger decides how
+// many units a picture has.
+func fragmented(packets []*packet) (size int) {
+	for _, p := range packets {
+		size += len(p.payload)
+		if len(p.payload) > 1 && p.payload[1]&endBit != 0 {
+			break
+		}
+	}
+	return size
 }
 
 // vp8Depacketizer follows RFC 7741.

@@ -230,8 +230,11 @@ func (d *departures) flush() {
 				d.dropped += uint64(d.count - d.at)
 				d.at = d.count
 			}
-		case d.parts[d.at] > 1: // an interface that cannot take messages apart
-			if d.fail == unix.EIO || d.fail == unix.EINVAL || d.fail == unix.ENOTSUP {
+		case d.parts[d.at] > 1:
+			// An interface that cannot take messages apart. EINVAL is none: it says
+			// that these datagrams are larger than this line takes in one piece,
+			// which is what their sender chose.
+			if d.fail == unix.EIO || d.fail == unix.ENOTSUP {
 				d.segments = false
 			}
 			d.apart(d.at)

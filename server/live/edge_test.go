@@ -3,17 +3,21 @@ package live_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
@@ -150,6 +154,115 @@ func TestViewerRepairs(t *testing.T) {
 		require.NoError(t, v.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: v.ssrc.Load(), Nacks: pairs}}))
 	}
 	wait(t, "no repair came", func() bool { return received() > before+30*3*100 })
+}
+
+func TestUnitsOfOnePictureCostNoMoreThanTheirBytes(t *testing.T) {
+	sets := []byte{4, 0x78, 0, 7, 0x67, 0x42, 0x00, 0x0a, 0xf8, 0x41, 0xa2, 0, 4, 0x68, 0xce, 0x38, 0x80} // 128 by 96
+	payloads := [][]byte{sets}
+	for range 500 { // small units, each in two fragments, before a large one
+		payloads = append(payloads, []byte{0, 0x7c, 0x86, 1}, []byte{0, 0x7c, 0x46, 1})
+	}
+	large := append([]byte{0, 0x7c, 0x05}, make([]byte, 1200)...)
+	payloads = append(payloads, []byte{0, 0x7c, 0x85, 0x88})
+	for range 1000 {
+		payloads = append(payloads, large)
+	}
+	payloads = append(payloads, []byte{16, 0x7c, 0x45, 1})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NotEmpty(t, live.Feed("h264", payloads))
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "for 1.2 MB")
+}
+
+func TestNumberIsForwardedOnce(t *testing.T) {
+	x := newPath(t, 1)
+	require.NoError(t, x.Send(10))
+	require.Equal(t, 10, x.Forwarded())
+	// All the way round, by packets that are opened and not kept: the same number
+	// again would be the viewer's key on other bytes.
+	require.NoError(t, x.SendAs(103, 30000, 77))
+	require.NoError(t, x.SendAs(103, 60000, 77))
+	require.NoError(t, x.SendAs(102, 10, 77))
+	require.NoError(t, x.SendAs(102, 5, 77))
+	require.Equal(t, 10, x.Forwarded())
+	require.NoError(t, x.SendAs(102, 13, 77))
+	require.NoError(t, x.SendAs(102, 12, 77))
+	require.Equal(t, 12, x.Forwarded(), "late is not twice")
+	require.NoError(t, x.SendAs(102, 20000, 77))
+	require.NoError(t, x.SendAs(102, 17000, 77))
+	require.Equal(t, 13, x.Forwarded(), "too late to be told from twice")
+}
+
+func TestPeerUsesFewSources(t *testing.T) {
+	x := newPath(t, 1)
+	require.NoError(t, x.Send(1))
+	for n := range uint32(1000) {
+		require.NoError(t, x.SendAs(103, 1, 1000+n))
+	}
+	require.LessOrEqual(t, x.Dropped(), 8)
+	require.NoError(t, x.Send(1))
+	require.Equal(t, 2, x.Forwarded())
+}
+
+// claim is one peer's connectivity check, of the answer to its offer.
+func claim(t *testing.T, answer string) []byte {
+	t.Helper()
+	line := func(key string) string {
+		_, rest, found := strings.Cut(answer, "a="+key+":")
+		require.True(t, found)
+		value, _, _ := strings.Cut(rest, "\r\n")
+		return value
+	}
+	_, ours, _ := strings.Cut(goodOffer("sendonly"), "a=ice-ufrag:")
+	ours, _, _ = strings.Cut(ours, "\r\n")
+	m, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername(line("ice-ufrag")+":"+ours),
+		stun.NewShortTermIntegrity(line("ice-pwd")), stun.Fingerprint)
+	require.NoError(t, err)
+	return m.Raw
+}
+
+func TestAddressStaysWithThePeerThatHasIt(t *testing.T) {
+	h := newHouse(t)
+	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(h.Addr()))
+	require.NoError(t, err)
+	defer c.Close()
+	answered := func(answer string) bool {
+		_, err := c.Write(claim(t, answer))
+		require.NoError(t, err)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(500*time.Millisecond)))
+		_, err = c.Read(make([]byte, 2000))
+		return err == nil
+	}
+	first, a := h.do(t, "POST", "/whip/a", "p", sdpKind, goodOffer("sendonly"))
+	require.Equal(t, 201, first.StatusCode, a)
+	res, b := h.do(t, "POST", "/whip/b", "q", sdpKind, goodOffer("sendonly"))
+	require.Equal(t, 201, res.StatusCode, b)
+	require.True(t, answered(a))
+	require.False(t, answered(b), "a check in another peer's name")
+	require.True(t, answered(a))
+	res, _ = h.do(t, "DELETE", first.Header.Get("Location"), "p", "", "")
+	require.Equal(t, 200, res.StatusCode)
+	require.True(t, answered(b), "the first has gone")
+}
+
+func TestCutThrowsAwayWhatASlowConnectionHasNotTaken(t *testing.T) {
+	h := newHouse(t)
+	res, answer := h.do(t, "POST", "/whip/a", "p", sdpKind, goodOffer("sendonly"))
+	require.Equal(t, 201, res.StatusCode, answer)
+	c, err := net.DialTCP("tcp4", nil, net.TCPAddrFromAddrPort(h.Addr()))
+	require.NoError(t, err)
+	defer c.Close()
+	check := claim(t, answer)
+	_, err = c.Write(append([]byte{0, byte(len(check))}, check...))
+	require.NoError(t, err)
+	b := make([]byte, 2000)
+	_, err = c.Read(b)
+	require.NoError(t, err)
+	h.Close("a")
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	_, err = io.Copy(io.Discard, c)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
 func TestAddresses(t *testing.T) {

@@ -175,25 +175,46 @@ func (x *Path) Send(n int) error {
 	}
 	for range n {
 		x.seq++
-		x.plain[0], x.plain[1] = 2<<6, 102
-		if x.seq%10 == 0 {
-			x.plain[1] |= 1 << 7
-			x.ts += 3000
-		}
-		binary.BigEndian.PutUint16(x.plain[2:], x.seq)
-		binary.BigEndian.PutUint32(x.plain[4:], x.ts)
-		binary.BigEndian.PutUint32(x.plain[8:], 77)
-		x.plain[12] = 0x41
-		b, err := x.phone.EncryptRTP(x.sealed[:0], x.plain, &x.header)
-		if err != nil {
+		if err := x.send(102, x.seq, 77); err != nil {
 			return err
 		}
-		x.publisher.bits, x.publisher.packets = newBucket(maxBitrate, maxBitrate), newBucket(maxPacketRate, maxPacketRate)
-		x.server.port.arrived(b, x.from, sock.out)
 	}
-	sock.out.flush()
+	sock.out.flush(x.server.port)
 	return nil
 }
+
+// SendAs takes one packet of a payload type, number and source through the path.
+func (x *Path) SendAs(payload uint8, seq uint16, source uint32) error {
+	sock := x.server.port.socks[0]
+	sock.turn.Lock()
+	defer sock.turn.Unlock()
+	sock.out.now, sock.out.wall = monotonic(), time.Now()
+	err := x.send(payload, seq, source)
+	sock.out.flush(x.server.port)
+	return err
+}
+
+func (x *Path) send(payload uint8, seq uint16, source uint32) error {
+	x.plain[0], x.plain[1] = 2<<6, payload
+	if seq%10 == 0 {
+		x.plain[1] |= 1 << 7
+		x.ts += 3000
+	}
+	binary.BigEndian.PutUint16(x.plain[2:], seq)
+	binary.BigEndian.PutUint32(x.plain[4:], x.ts)
+	binary.BigEndian.PutUint32(x.plain[8:], source)
+	x.plain[12] = 0x41
+	b, err := x.phone.EncryptRTP(x.sealed[:0], x.plain, &x.header)
+	if err != nil {
+		return err
+	}
+	x.publisher.bits, x.publisher.packets = newBucket(maxBitrate, maxBitrate), newBucket(maxPacketRate, maxPacketRate)
+	x.server.port.arrived(b, x.from, x.server.port.socks[0].out)
+	return nil
+}
+
+// Dropped is how many of the phone's packets were opened and not kept.
+func (x *Path) Dropped() int { return int(x.publisher.dropped.Load()) }
 
 // Forwarded is how many packets all viewers were sent.
 func (x *Path) Forwarded() (n int) {
@@ -239,7 +260,7 @@ func (x *Path) Throw(kind byte, b []byte) {
 	case 5:
 		x.server.port.arrived(b, x.from, out)
 	}
-	out.flush()
+	out.flush(x.server.port)
 }
 
 // Close ends it all.

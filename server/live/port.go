@@ -42,8 +42,8 @@ type port struct {
 	tasks  sync.WaitGroup
 
 	mu     sync.RWMutex
-	agents map[string]*transport         // by our name in connectivity checks
-	routes map[netip.AddrPort]*transport // by UDP addresses that passed a check
+	agents map[string]*transport    // by our name in connectivity checks
+	routes map[netip.AddrPort]*path // by UDP addresses that passed a check
 
 	streamsMu sync.Mutex
 	streams   map[*stream]struct{}
@@ -82,15 +82,16 @@ func newSender(socks []*socket) (*sender, error) {
 	return s, nil
 }
 
-// flush sends what the rooms touched have to forward, and all that is gathered.
-func (s *sender) flush() {
+// flush sends what the rooms touched have to forward, and all that is gathered. A
+// room that breaks costs itself.
+func (s *sender) flush(p *port) {
 	for _, r := range s.touched {
-		r.fan(s)
+		p.guarded(nil, func() { r.fan(s) })
 	}
 	clear(s.touched)
 	s.touched = s.touched[:0]
 	for _, d := range s.out {
-		d.flush()
+		p.guarded(nil, d.flush)
 	}
 }
 
@@ -104,11 +105,13 @@ type origin struct {
 // path is one way to a peer.
 type path struct {
 	origin
-	to sockaddr
+	to      sockaddr
+	owner   *transport
+	checked time.Time // when its newest check passed, under port.mu
 }
 
-func newPath(o origin) *path {
-	p := &path{origin: o}
+func newPath(t *transport, o origin) *path {
+	p := &path{origin: o, owner: t}
 	if o.stream == nil {
 		p.to = newSockaddr(o.addr)
 	}
@@ -159,7 +162,7 @@ func openPort(address string, published []string, log *slog.Logger, now func() t
 }
 
 func bind(ip netip.Addr, number uint16, published []string) (_ *port, err error) {
-	p := &port{agents: map[string]*transport{}, routes: map[netip.AddrPort]*transport{}, streams: map[*stream]struct{}{}}
+	p := &port{agents: map[string]*transport{}, routes: map[netip.AddrPort]*path{}, streams: map[*stream]struct{}{}}
 	defer func() {
 		if err != nil {
 			p.closeSockets()
@@ -295,7 +298,7 @@ func (p *port) batch(s *socket, n int) {
 		b, from := s.in.packet(i)
 		p.arrived(b, origin{socket: s, addr: from}, s.out)
 	}
-	p.guarded(nil, s.out.flush)
+	s.out.flush(p)
 }
 
 // do runs f with a sender for whoever is not a reading goroutine. Nothing may be
@@ -306,7 +309,7 @@ func (p *port) do(f func(out *sender)) {
 	p.aside.now, p.aside.wall = monotonic(), p.now()
 	p.guarded(nil, func() {
 		f(p.aside)
-		p.aside.flush()
+		p.aside.flush(p)
 	})
 }
 
@@ -368,7 +371,24 @@ func (p *port) route(from origin) *transport {
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.routes[from.addr]
+	if w := p.routes[from.addr]; w != nil {
+		return w.owner
+	}
+	return nil
+}
+
+// claim gives an address to a path whose peer has just passed a check from it.
+// It stays with the peer that has it and still shows itself there: a check can be
+// sent in anybody's name, and would take that peer's media away.
+func (p *port) claim(w *path) bool {
+	now := monotonic()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if had := p.routes[w.addr]; had != nil && had.owner != w.owner && now.Sub(had.checked) < lostAfter {
+		return false
+	}
+	p.routes[w.addr], w.checked = w, now
+	return true
 }
 
 // close hangs up on everybody.
@@ -494,9 +514,12 @@ func (s *stream) write() {
 	}
 }
 
+// close hangs up. What the kernel has not sent yet is thrown away, because a slow
+// peer that was cut would go on seeing for as long as it takes to drain.
 func (s *stream) close() {
 	s.once.Do(func() {
 		close(s.over)
+		_ = s.conn.SetLinger(0)
 		_ = s.conn.Close()
 	})
 }

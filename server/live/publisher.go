@@ -44,7 +44,8 @@ type publisher struct {
 	slabs   slabs
 	asked   bool // Accept has been asked
 	high    int64
-	count   int64 // packets kept
+	had     [ringSize / 64]uint64 // which of the newest numbers have come
+	count   int64                 // packets kept
 	bits    bucket
 	packets bucket
 	inbound inbound
@@ -120,6 +121,10 @@ func (p *publisher) receive(h *rtp.Header, b []byte, out *sender) {
 		p.server.spawn(func() { p.accept() }, func() { p.endLater(ReasonBroken) })
 	}
 	ext := p.high + int64(int16(h.SequenceNumber-uint16(p.high)))
+	if !p.fresh(ext) {
+		p.dropped.Add(1)
+		return
+	}
 	missing := p.inbound.arrived(ext, p.high, h.Timestamp, out.now)
 	p.high = max(p.high, ext)
 	if len(missing) > 0 && p.accepted.Load() {
@@ -142,6 +147,25 @@ func (p *publisher) receive(h *rtp.Header, b []byte, out *sender) {
 		out.touched = append(out.touched, r)
 	}
 	p.pending = append(p.pending, pkt)
+}
+
+// fresh notes a number and tells whether it is its first packet. A second one
+// would be encrypted under the number that viewers have had already, which gives
+// their keys away; the decryption's own window does not see it where the phone
+// takes the number all the way round by packets that are not kept.
+func (p *publisher) fresh(ext int64) bool {
+	if ext <= p.high-ringSize {
+		return false
+	}
+	for n := max(p.high+1, ext-ringSize+1); n <= ext; n++ {
+		p.had[n%ringSize/64] &^= 1 << (n % 64)
+	}
+	word, bit := &p.had[ext%ringSize/64], uint64(1)<<(ext%64)
+	if *word&bit != 0 {
+		return false
+	}
+	*word |= bit
+	return true
 }
 
 // payloadOf is what an RTP packet carries, without header and padding.

@@ -21,16 +21,18 @@ func (r *room) fan(out *sender) {
 	if p == nil || len(p.pending) == 0 {
 		return
 	}
+	defer func() {
+		clear(p.pending)
+		p.pending = p.pending[:0]
+	}()
 	for _, v := range r.viewers {
 		v.send(p, p.pending, out)
 	}
 	p.recMu.Lock()
+	defer p.recMu.Unlock()
 	if p.rec != nil {
 		p.rec.push(p.pending)
 	}
-	p.recMu.Unlock()
-	clear(p.pending)
-	p.pending = p.pending[:0]
 }
 
 // join adds a viewer whose transport is up and starts it at the last keyframe;

@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ const (
 	handshakeWait = connectWait
 	handshakes    = 64 // at once
 	overhead      = 48 // bytes that encryption adds to a packet at most
+	maxSources    = 8  // numbers of streams that one peer may use; what is known of each is kept
 
 	checksPerSec   = 50  // connectivity checks of one peer that are answered
 	recordsPerSec  = 200 // DTLS records of one peer
@@ -78,6 +80,8 @@ type transport struct {
 	paths   []*path
 	chosen  *path // where packets go
 	in, out *srtp.Context
+	sources sources // of what came in
+	reports sources // of feedback that came in
 	closed  bool
 	begun   bool
 
@@ -142,6 +146,9 @@ func (p *port) check(b []byte, from origin) {
 		return
 	}
 	w := t.validate(from, m.Contains(stun.AttrUseCandidate))
+	if w == nil {
+		return
+	}
 	t.seen.Store(since(monotonic()))
 	addr := &stun.XORMappedAddress{IP: from.addr.Addr().AsSlice(), Port: int(from.addr.Port())}
 	if from.stream != nil {
@@ -163,22 +170,25 @@ func (p *port) check(b []byte, from origin) {
 }
 
 // validate notes an address that passed a check. The peer's word decides where
-// packets go; before it has spoken, the first address does.
+// packets go; before it has spoken, the first address does. It is nil where the
+// address is another peer's.
 func (t *transport) validate(from origin, nominated bool) *path {
 	i := slices.IndexFunc(t.paths, func(w *path) bool { return w.origin == from })
+	w := newPath(t, from)
+	if i >= 0 {
+		w = t.paths[i]
+	}
+	if from.stream == nil && !t.port.claim(w) {
+		return nil
+	}
 	if i < 0 {
 		if len(t.paths) == maxPaths {
 			old := slices.IndexFunc(t.paths, func(w *path) bool { return w != t.chosen })
 			t.forget(t.paths[old])
 			t.paths = slices.Delete(t.paths, old, old+1)
 		}
-		w := newPath(from)
 		if from.stream != nil {
 			from.stream.transport = t
-		} else {
-			t.port.mu.Lock()
-			t.port.routes[from.addr] = t
-			t.port.mu.Unlock()
 		}
 		t.paths = append(t.paths, w)
 		i = len(t.paths) - 1
@@ -197,7 +207,7 @@ func (t *transport) forget(w *path) {
 	}
 	t.port.mu.Lock()
 	defer t.port.mu.Unlock()
-	if t.port.routes[w.addr] == t {
+	if t.port.routes[w.addr] == w {
 		delete(t.port.routes, w.addr)
 	}
 }
@@ -325,13 +335,18 @@ func (t *transport) media(b []byte, out *sender) {
 func (t *transport) decrypt(b []byte, h *rtp.Header) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.in == nil {
+	if t.in == nil || len(b) < headerSize {
+		return nil
+	}
+	from := binary.BigEndian.Uint32(b[8:])
+	if !t.sources.welcome(from) {
 		return nil
 	}
 	plain, err := t.in.DecryptRTP(b, b, h)
 	if err != nil {
 		return nil
 	}
+	t.sources.note(from)
 	return plain
 }
 
@@ -359,11 +374,35 @@ func (t *transport) decryptControl(b []byte, now time.Time) []byte {
 	if t.in == nil || !t.controls.take(1, now) {
 		return nil
 	}
+	from := binary.BigEndian.Uint32(b[4:])
+	if !t.reports.welcome(from) {
+		return nil
+	}
 	plain, err := t.in.DecryptRTCP(nil, b, nil)
 	if err != nil {
 		return nil
 	}
+	t.reports.note(from)
 	return plain
+}
+
+// sources are the numbers under which a peer has sent. The decryption remembers
+// each for as long as the peer is there, so they must not be many.
+type sources struct {
+	known [maxSources]uint32
+	count int
+}
+
+func (s *sources) welcome(n uint32) bool {
+	return s.count < maxSources || slices.Contains(s.known[:], n)
+}
+
+// note takes a number that a packet of the peer's really had.
+func (s *sources) note(n uint32) {
+	if !slices.Contains(s.known[:s.count], n) {
+		s.known[s.count] = n
+		s.count++
+	}
 }
 
 // write sends feedback to the peer at once.
