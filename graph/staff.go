@@ -13,13 +13,14 @@ import (
 	"genba/server/problem"
 )
 
-// staffTypes are what a list of officers, links and reports has to follow.
+// staffTypes are what a list of officers, links and reports has to follow, and
+// what calls a manager at once: a sealed password that was opened (第8の1).
 var staffTypes = []journal.Type{
 	journal.StaffMemberRegistered, journal.StaffMemberChanged, journal.StaffMemberRemoved, journal.StaffSheetIssued, journal.StaffPhoneRegistered,
 	journal.StaffMatchRefused, journal.StaffPhoneMatched, journal.StaffPhoneWiped, journal.StaffRulesAccepted, journal.StaffLinkSuspended,
 	journal.StaffLinkRestored, journal.StaffLinkRevoked, journal.StaffLinkExpired, journal.StaffLinkRefused, journal.StaffCodeRotated,
 	journal.StaffCodeRefused, journal.UsageReported, journal.UsageChased, journal.UsageAcknowledged, journal.LeakReported, journal.LeakForwarded,
-	journal.LeakEscalated, journal.LeakClosed,
+	journal.LeakEscalated, journal.LeakClosed, journal.SealedPasswordOpened,
 }
 
 func staffEvent(_ context.Context, c change) (*model.StaffEvent, error) {

@@ -13205,7 +13205,7 @@ extend type Subscription {
   staffChanged(after: Cursor): StaffEvent! @can(object: STAFF, action: READ)
 }
 
-"Something happened to officers, their links, the code or their reports: load what is shown again."
+"Something happened to officers, their links, the code or their reports, or a sealed password was opened: load what is shown again."
 type StaffEvent @can(object: STAFF, action: READ) {
   cursor: Cursor!
   entries: [JournalEntry!]!

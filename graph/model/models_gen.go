@@ -1435,7 +1435,7 @@ type StaffCodePayload struct {
 	StaffCode *cases.StaffCode `json:"staffCode"`
 }
 
-// Something happened to officers, their links, the code or their reports: load what is shown again.
+// Something happened to officers, their links, the code or their reports, or a sealed password was opened: load what is shown again.
 type StaffEvent struct {
 	Cursor  string         `json:"cursor"`
 	Entries []*journal.Row `json:"entries"`

@@ -113,6 +113,28 @@ test('a tablet shows the list in English, and says that statistics are a noteboo
   assertNoFaults(abroad, { expected: [refused] });
 });
 
+test('an administration desk shows no live media, on the video report or on the wall', async (t) => {
+  const operator = await program(server).signIn('MANAGER');
+  const apart = await desk(browser, { baseURL: server.baseURL });
+  const handset = await phone(browser, { baseURL: server.baseURL });
+  t.after(() => apart.close());
+  t.after(() => handset.close());
+  const { sessionID, link } = await dispatcher.sendLink(page);
+  await caller.goLive(await caller.join(handset, link));
+  await until('a picture at the receiving terminal', async () => (await readFrame(page.getByLabel('ライブ映像', { exact: true }))) !== null);
+  const chief = await enrol(apart, await operator.code('ADMIN', 'A-2', '課長席'));
+  await dispatcher.enter(chief, server, { role: 'SUPERVISOR' });
+  await chief.goto(`/console/session/${sessionID}`);
+  await chief.getByText('管理用の端末では、ライブ映像を表示しません。').waitFor();
+  assert.equal(await chief.locator('video').count(), 0);
+  await look(chief, 'console-admin-desk-no-live-ja');
+  await chief.goto('/console/wall');
+  await chief.getByRole('article').waitFor();
+  assert.equal(await chief.locator('video').count(), 0);
+  await dispatcher.end(page);
+  await page.getByRole('link', { name: '受理状況' }).click();
+});
+
 test('the cookie of a terminal opens nothing in another browser', async () => {
   const thief = await desk(browser, { baseURL: server.baseURL });
   await thief.addCookies(await receiving.cookies());

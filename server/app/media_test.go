@@ -230,3 +230,45 @@ func TestSecondPhone(t *testing.T) {
 		r.end()
 	})
 }
+
+// secondPhones is how often a second phone tries: with -long a hundred times.
+const secondPhones = 4
+
+// T02: the first phone goes on publishing whatever a second one with the same
+// link tries, and with one use the second is refused.
+func TestT02SecondPhoneNeverTakesOver(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	dispatcher := h.signIn(policy.Dispatcher)
+	clip := footage(t, webrtc.MimeTypeH264, "320x240", 400)
+	runs := secondPhones
+	if *long {
+		runs = 100
+	}
+	agency := h.agency()
+	for n := range runs {
+		settings := identity.DefaultSettings
+		if settings.LinkUses = 2; n%2 == 1 {
+			settings.LinkUses = 1
+		}
+		require.NoError(t, h.People.SetSettings(t.Context(), policy.SystemActor(), agency, settings))
+		r := h.reported(dispatcher)
+		first, second := r.answered(), r.answered() // both have the page open
+		camera := first.film(film{mime: webrtc.MimeTypeH264}, clip)
+		screen := r.watched(dispatcher)
+		screen.sees(t, 10)
+		if settings.LinkUses == 1 {
+			require.Contains(t, []string{"LINK_UNUSABLE", "PHONE_WAITING", "UNAUTHENTICATED", "PHONE_REFUSED"}, second.refused(publish, nil))
+			third := r.caller()
+			require.Equal(t, "LINK_UNUSABLE", third.refused(join, vars{"in": third.joining()}))
+		} else {
+			require.Equal(t, "PHONE_WAITING", second.refused(publish, nil))
+			require.Equal(t, "PHONE_WAITING", second.refused(beginUpload, vars{"in": vars{"kind": "PHOTO", "capture": "NOW", "size": 9}}))
+		}
+		screen.sees(t, 10)
+		require.Equal(t, 1, r.session("link{used}").Link.Used)
+		camera.close()
+		screen.close()
+		r.end()
+	}
+}

@@ -1,7 +1,9 @@
 package cases_test
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -310,6 +312,34 @@ func TestDeadLinksLookTheSame(t *testing.T) {
 			entries := c.journaled(t, sessions[name], journal.LinkRefused)
 			require.Equal(t, reason, entries[len(entries)-1]["reason"])
 		}
+	})
+}
+
+// guesses is how many secrets are tried: -guesses 1000000 is the long form.
+var guesses = flag.Int("guesses", 20_000, "how many secrets of links are guessed")
+
+// T03: whoever guesses secrets finds none.
+func TestT03GuessesFindNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *database.DB) {
+		c := newCentre(t, db)
+		for range 20 { // what there is to find
+			_, _ = c.sent(t)
+		}
+		letters := []rune("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+		dice := rand.New(rand.NewPCG(3, 1_000_000)) //nolint:gosec // repeatable
+		guess := make([]rune, 22)
+		before := c.dump(t)
+		for n := range *guesses {
+			for i := range guess {
+				guess[i] = letters[dice.IntN(len(letters))]
+			}
+			if n%20 == 0 { // an address gets no more a minute
+				dbtest.ClockOf(db).Advance(3 * time.Microsecond)
+			}
+			_, err := c.rooms.Terms(identity.WithAddress(ctx, fmt.Sprintf("2001:db8:%x:%x::1", n/20>>16, n/20&0xffff)), string(guess))
+			refused(t, err, problem.LinkUnusable)
+		}
+		require.Equal(t, before, c.dump(t), "and nothing was written")
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -365,11 +366,17 @@ func TestCallbacks(t *testing.T) {
 	})
 }
 
-// T12 in short: processes that die anywhere around the sending. Each message
+// long is the long form of TestKillsAroundSending.
+var long = flag.Bool("long", false, "kill the sender 500 times")
+
+// T12, in short: processes that die anywhere around the sending. Each message
 // reaches the gateway, what reaches it twice has one key, and what nobody
 // confirmed never does.
 func TestKillsAroundSending(t *testing.T) {
-	const messages, kills = 40, 60
+	messages, kills := 40, 60
+	if *long {
+		messages, kills = 300, 500
+	}
 	dbtest.Each(t, func(t *testing.T, db *database.DB) {
 		o := newOffice(t, db)
 		s := newSMS(t)

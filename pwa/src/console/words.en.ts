@@ -7,6 +7,7 @@ import { audit } from './words.audit.en';
 import { runningEn, runningEntriesEn } from './words.running.en';
 import { supervision } from './words.supervision.en';
 import { officerShare } from './words.share.en';
+import { waiting } from './words.waiting.en';
 
 const s = (count: number): string => (count === 1 ? '' : 's');
 
@@ -14,6 +15,7 @@ export const en: Translated<typeof ja> = {
   audit,
   supervision,
   officerShare,
+  waiting,
   running: runningEn,
   title: 'Video report console',
   product: '110 video report system',

@@ -5,11 +5,13 @@ import { audit } from './words.audit.ja';
 import { runningJa, runningEntriesJa } from './words.running.ja';
 import { supervision } from './words.supervision.ja';
 import { officerShare } from './words.share.ja';
+import { waiting } from './words.waiting.ja';
 
 export const ja = {
   audit,
   supervision,
   officerShare,
+  waiting,
   running: runningJa,
   title: '映像通報 指令台',
   product: '110番映像通報システム',

@@ -4,7 +4,7 @@ import type { BoardEvent } from '../board/board.svelte';
 import { i18n } from '../i18n';
 
 /** Tells of what needs somebody: a leak stays until it is closed, as a wrong access code does. */
-export function sayStaff(event: Pick<BoardEvent, 'entries'>, notices: Notices): void {
+export function sayStaff(event: { readonly entries: readonly Pick<BoardEvent['entries'][number], 'type'>[] }, notices: Notices): void {
   for (const { type } of event.entries) {
     switch (type) {
       case 'LEAK_REPORTED':
