@@ -67,8 +67,12 @@ screenshots: setup build ## look at every screen and renew docs/screenshots
 
 .PHONY: bench
 bench: setup build ## the Go benchmarks, and how long people wait
-	scripts/postgres.sh run go test -run '^$$' -bench . -benchmem ./graph ./server/...
+	scripts/postgres.sh run go test -run '^$$' -bench . -skip 'BenchmarkMedia' -benchmem ./graph ./server/...
 	npm --prefix pwa run --silent bench
+
+.PHONY: bench-media
+bench-media: setup ## live video under load beside a plain forwarder: ratios, latencies, memory
+	go test -run '^$$' -bench 'Media$$|Path$$' -benchtime 1x -timeout 60m ./server/live $(MEDIA)
 
 .PHONY: setup
 setup: $(NODE_STAMP) ## install what the tests need and this machine lacks

@@ -65,12 +65,10 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 // arrivals reads datagrams of one socket, many at a time. One goroutine uses it.
 type arrivals struct {
 	raw     syscall.RawConn
-	count   int
 	headers [readBatch]mmsghdr
 	vectors [readBatch]unix.Iovec
 	names   [readBatch]sockaddr
 	space   [readBatch][mtu]byte
-	take    func(fd uintptr) bool
 }
 
 func newArrivals(c *net.UDPConn) (*arrivals, error) {
@@ -86,30 +84,30 @@ func newArrivals(c *net.UDPConn) (*arrivals, error) {
 		a.headers[i].header.SetIovlen(1)
 		a.headers[i].header.Name = (*byte)(unsafe.Pointer(&a.names[i].raw))
 	}
-	a.take = func(fd uintptr) bool {
-		for i := range a.headers {
-			a.headers[i].header.Namelen = unix.SizeofSockaddrInet6
-		}
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&a.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
-		switch {
-		case e == unix.EAGAIN || e == unix.EINTR:
-			return false
-		case e != 0: // such as a port that another machine says is unreachable: no reason to stop reading
-			n = 0
-		}
-		a.count = int(n)
-		return true
-	}
 	return a, nil
 }
 
-// read waits for datagrams and tells how many there are. An error means that
-// the socket is closed.
-func (a *arrivals) read() (int, error) {
-	if err := a.raw.Read(a.take); err != nil {
-		return 0, err
-	}
-	return a.count, nil
+// run reads until the socket is closed and calls took after each read with the
+// number of datagrams. A read that brings less than it could has emptied the
+// socket, and the system tells of what comes after: there is no second look.
+func (a *arrivals) run(took func(n int)) {
+	_ = a.raw.Read(func(fd uintptr) bool {
+		for {
+			for i := range a.headers {
+				a.headers[i].header.Namelen = unix.SizeofSockaddrInet6
+			}
+			n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&a.headers[0])), readBatch, unix.MSG_DONTWAIT, 0, 0)
+			switch {
+			case e == unix.EINTR, e == unix.ECONNREFUSED: // a peer's port is closed: no reason to stop reading
+				continue
+			case e != 0:
+				return false
+			}
+			if took(int(n)); n < readBatch {
+				return false
+			}
+		}
+	})
 }
 
 // packet is the i-th datagram of the last read, good until the next, and where

@@ -23,18 +23,19 @@ type arrivals struct {
 
 func newArrivals(c *net.UDPConn) (*arrivals, error) { return &arrivals{conn: c}, nil }
 
-// read waits for datagrams and tells how many there are. An error means that
-// the socket is closed.
-func (a *arrivals) read() (int, error) {
-	n, from, err := a.conn.ReadFromUDPAddrPort(a.space[:])
-	if err != nil {
-		if isClosed(err) {
-			return 0, err
+// run reads until the socket is closed and calls took after each read with the
+// number of datagrams.
+func (a *arrivals) run(took func(n int)) {
+	for {
+		n, from, err := a.conn.ReadFromUDPAddrPort(a.space[:])
+		switch {
+		case err == nil:
+			a.n, a.from = n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			took(1)
+		case isClosed(err):
+			return
 		}
-		return 0, nil
 	}
-	a.n, a.from = n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	return 1, nil
 }
 
 // packet is the i-th datagram of the last read, good until the next, and where

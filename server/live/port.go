@@ -276,14 +276,10 @@ func hosts(ip netip.Addr, port uint16, published []string) ([]netip.AddrPort, er
 func (p *port) start(due func(now time.Time)) {
 	for _, s := range p.socks {
 		p.tasks.Go(func() {
-			for {
-				n, err := s.in.read()
-				if err != nil {
-					return
-				}
+			s.in.run(func(n int) {
 				p.batch(s, n)
 				due(s.out.now)
-			}
+			})
 		})
 	}
 	p.tasks.Go(p.accept)
