@@ -88,6 +88,27 @@ test('what has not arrived fills the screen, is kept sealed through a restart, a
   await until('nothing is kept', async () => (await staff.keptItems(app)) === 0);
 });
 
+test('a file that was on its way goes on with the same upload after a restart', async () => {
+  const requests = [];
+  issued.on('request', (request) => {
+    if (request.url().includes('/files/')) {
+      requests.push(request.method());
+    }
+  });
+  const held = (route) => (route.request().method() === 'PATCH' ? undefined : route.continue());
+  await issued.route('**/files/**', held);
+  await app.getByLabel(t.stored).setInputFiles(photo());
+  await staff.see(app, t.unsent);
+  await until('the upload is under way', () => requests.includes('PATCH'));
+  await app.close({ runBeforeUnload: false });
+  await issued.unroute('**/files/**', held);
+  app = await issued.newPage();
+  await app.goto('/staff/');
+  await app.getByText('1件 届きました').waitFor();
+  assert.equal(requests.filter((method) => method === 'POST').length, 1, 'no second upload was made');
+  await until('nothing is kept', async () => (await staff.keptItems(app)) === 0);
+});
+
 test('the officer ends it after one question, and nothing is owed', async () => {
   await app.getByRole('button', { name: t.finish }).tap();
   await app.getByRole('button', { name: t.finishYes, exact: true }).tap();

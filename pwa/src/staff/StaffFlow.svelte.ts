@@ -656,9 +656,9 @@ export class StaffFlow {
   /** What an earlier video report did not send goes with this one, and the position where the officer allowed it before. */
   async #takeUp(): Promise<void> {
     await this.#readKept();
-    for (const { file, number, fromCamera } of this.#kept) {
+    for (const { file, number, fromCamera, begun } of this.#kept) {
       this.#numbers.set(file, number);
-      this.#uploads.add([file], fromCamera);
+      this.#uploads.add([file], fromCamera, begun);
     }
     this.#kept = [];
     try {
@@ -722,7 +722,17 @@ export class StaffFlow {
   }
 
   #newUploads(): Uploads {
-    return new Uploads(this.#api, this.#options.locale, (error) => this.#routed(error));
+    return new Uploads(
+      this.#api,
+      this.#options.locale,
+      (error) => this.#routed(error),
+      ({ file, begun }) => {
+        const number = this.#numbers.get(file);
+        if (number !== undefined && begun) {
+          void this.#store?.begun(number, begun).catch(() => undefined);
+        }
+      },
+    );
   }
 
   /** Whether a refusal was about more than the question, and the page has gone where it leads. */

@@ -1,6 +1,8 @@
 // What the app keeps on the phone: a key that cannot leave the browser and the number of its staff link (第4の4(2)オ).
 // An issued phone keeps, too, what has not been received yet, sealed with a second key that cannot leave either.
 
+import type { Begun } from '$lib/phone/Uploads.svelte';
+
 /** What is kept of the registration. */
 interface Kept {
   readonly keys: CryptoKeyPair;
@@ -15,6 +17,7 @@ interface Sealed {
   readonly type: string;
   readonly modified: number;
   readonly fromCamera: boolean;
+  readonly begun?: Begun;
 }
 
 /** An item that has not been received, as it was given. */
@@ -22,6 +25,7 @@ export interface Unsent {
   readonly number: number;
   readonly file: File;
   readonly fromCamera: boolean;
+  readonly begun: Begun | undefined;
 }
 
 const databaseName = 'genba-staff';
@@ -95,14 +99,22 @@ export class Store {
     const items: Unsent[] = [];
     for (const number of numbers) {
       try {
-        const { iv, bytes, name, type, modified, fromCamera } = (await request(this.#unsent('readonly').get(number))) as Sealed;
+        const { iv, bytes, name, type, modified, fromCamera, begun } = (await request(this.#unsent('readonly').get(number))) as Sealed;
         const plain = await crypto.subtle.decrypt({ name: sealing.name, iv }, await this.#sealingKey(), bytes);
-        items.push({ number, file: new File([plain], name, { type, lastModified: modified }), fromCamera });
+        items.push({ number, file: new File([plain], name, { type, lastModified: modified }), fromCamera, begun });
       } catch {
         await this.received(number); // nobody can open it any more
       }
     }
     return items;
+  }
+
+  /** Notes by which upload an item goes, so that it goes on where it was. */
+  async begun(number: number, begun: Begun): Promise<void> {
+    const sealed = (await request(this.#unsent('readonly').get(number))) as Sealed | undefined;
+    if (sealed) {
+      await request(this.#unsent('readwrite').put({ ...sealed, begun }, number));
+    }
   }
 
   /** Deletes one item: it has been received, or is given up. */

@@ -22,6 +22,15 @@ const renewAfter = 120_000;
 /** Waits after a failed attempt, in ms; the last one repeats. Bytes that arrive start them anew. */
 const pauses = [500, 1_000, 2_000, 4_000, 8_000];
 
+/** An upload that the server knows, so that it can go on after a restart. */
+export interface Begun {
+  readonly id: string;
+  /** Where its bytes go. */
+  readonly url: string;
+  /** What the phone claimed: it does not change with the time that passes. */
+  readonly capture: Capture;
+}
+
 /** One file that the caller chose. */
 export class Item {
   /** PHOTO or VIDEO. */
@@ -43,10 +52,13 @@ export class Item {
     /** What the caller chose. */
     readonly file: File,
     fromCamera: boolean,
+    /** The upload that it goes by, once there is one. */
+    public begun?: Begun,
   ) {
     this.size = file.size;
     this.kind = file.type.startsWith('video/') ? 'VIDEO' : 'PHOTO';
-    this.capture = fromCamera && Date.now() - file.lastModified < justNow ? 'NOW' : 'BEFORE';
+    this.capture =
+      begun?.capture ?? (fromCamera && Date.now() - file.lastModified < justNow ? 'NOW' : 'BEFORE');
   }
 
   /** Whether it still has to arrive. */
@@ -60,6 +72,7 @@ export class Uploads {
   readonly #api: Api;
   readonly #language: () => string;
   readonly #onRefused: (error: Refusal) => boolean;
+  readonly #onBegun: ((item: Item) => void) | undefined;
   #items = $state<Item[]>([]);
   #running = false;
   #stopped = false;
@@ -68,12 +81,18 @@ export class Uploads {
 
   /**
    * onRefused is told of every refusal that is not about one file, such as SESSION_ENDED or PHONE_WAITING; true means
-   * that the file waits for a nudge, false that it is refused.
+   * that the file waits for a nudge, false that it is refused. onBegun: the server knows the item's upload.
    */
-  constructor(api: Api, language: () => string, onRefused: (error: Refusal) => boolean) {
+  constructor(
+    api: Api,
+    language: () => string,
+    onRefused: (error: Refusal) => boolean,
+    onBegun?: (item: Item) => void,
+  ) {
     this.#api = api;
     this.#language = language;
     this.#onRefused = onRefused;
+    this.#onBegun = onBegun;
   }
 
   /** The files of this page, first chosen first. */
@@ -97,9 +116,9 @@ export class Uploads {
   }
 
   /** Takes files; sending begins by itself. fromCamera: they were taken through this page just now. */
-  add(files: readonly File[], fromCamera: boolean): void {
+  add(files: readonly File[], fromCamera: boolean, begun?: Begun): void {
     for (const file of files) {
-      this.#items.push(new Item(this.#items.length + 1, file, fromCamera));
+      this.#items.push(new Item(this.#items.length + 1, file, fromCamera, begun));
     }
     void this.#work();
   }
@@ -142,7 +161,7 @@ export class Uploads {
 
   async #send(item: Item): Promise<void> {
     let transfer: Transfer | undefined;
-    let id: string | undefined;
+    let id = item.begun?.id;
     let token = '';
     let renewed = 0;
     let failures = 0;
@@ -167,7 +186,12 @@ export class Uploads {
           }
           transfer = new tus.Transfer(item.file, {
             url: grant.url,
+            at: item.begun?.url,
             chunk: grant.chunk,
+            onCreated: (url) => {
+              item.begun = { id: grant.id, url, capture: item.capture };
+              this.#onBegun?.(item);
+            },
             token: async () => {
               if (!token || performance.now() - renewed > renewAfter) {
                 await begin();
@@ -192,8 +216,8 @@ export class Uploads {
         const verdict = judge(error);
         if (verdict === 'renew') {
           token = '';
-        } else if (verdict === 'anew') {
-          transfer = id = undefined;
+        } else if (verdict === 'anew' || (item.begun && verdict !== 'later' && verdict.reason === 'NOT_FOUND')) {
+          transfer = id = item.begun = undefined;
         } else if (verdict !== 'later') {
           if (!this.#onRefused(verdict)) {
             item.state = 'refused';

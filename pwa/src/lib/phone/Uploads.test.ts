@@ -300,6 +300,26 @@ describe('a refusal', () => {
   });
 });
 
+describe('after a restart of the app', () => {
+  const taken = { id: 'u1', url: 'https://genba.example/files/1', capture: 'NOW' } as const;
+
+  test('a file goes on with the upload that it had', async () => {
+    server.files.set('/files/1', { length: 250, bytes: Array.from({ length: 100 }, (_, at) => at % 251) });
+    uploads.add([file(250, { lastModified: Date.now() - 60 * 60_000 })], true, taken);
+    await until(() => uploads.left === 0);
+    expect(begun).toMatchObject([{ resume: 'u1', capture: 'NOW', size: 250 }]);
+    expect(server.files.get('/files/1')?.bytes).toEqual(Array.from({ length: 250 }, (_, at) => at % 251));
+    expect(server.log.filter((line) => line.startsWith('POST'))).toEqual([]);
+  });
+
+  test('it begins anew where the server knows that upload no more', async () => {
+    uploads.add([file(50)], true, taken);
+    await until(() => uploads.left === 0);
+    expect(begun[1]).not.toHaveProperty('resume');
+    expect(server.files.get('/files/1')?.bytes).toHaveLength(50);
+  });
+});
+
 test('after stop nothing is sent any more', async () => {
   server.fault = ({ method }) => (method === 'PATCH' ? 'stall' : undefined);
   uploads.add([file(50), file(60)], false);

@@ -21,6 +21,10 @@ export class Interrupted extends Error {
 export interface TransferOptions {
   /** Where the upload is created. */
   readonly url: string;
+  /** Where one goes on that was created before; undefined for a new one. */
+  readonly at: string | undefined;
+  /** Told where the upload is, once it is created. */
+  readonly onCreated: (url: string) => void;
   /** Pieces of at most this many bytes. */
   readonly chunk: number;
   /** The bearer for the next request. */
@@ -42,7 +46,8 @@ export class Transfer {
 
   constructor(file: Blob, options: TransferOptions) {
     const upload = new Upload(file, {
-      endpoint: new URL(options.url, location.href).href,
+      endpoint: options.at ? null : new URL(options.url, location.href).href,
+      uploadUrl: options.at ?? null,
       chunkSize: options.chunk,
       // Attempts, their pauses and what stays on the phone (nothing) are ours to decide.
       retryDelays: null,
@@ -55,6 +60,9 @@ export class Transfer {
       // Once created, an upload the server cannot find must not silently become another one.
       onUploadUrlAvailable: () => {
         upload.options.endpoint = null;
+        if (upload.url) {
+          options.onCreated(upload.url);
+        }
       },
       onProgress: (sent) => {
         this.#awake();
