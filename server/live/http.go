@@ -227,6 +227,9 @@ func (s *Server) enter(x *resource, p *publisher) (replaced *publisher, err erro
 	if r := s.rooms[x.session]; r != nil && x.verb == Watch && r.holders > maxViewers { // one holder more publishes
 		return nil, problem.New(problem.RateLimited)
 	}
+	if s.waiting(x.peer) >= maxWaiting {
+		return nil, problem.New(problem.RateLimited)
+	}
 	if p != nil {
 		if r := s.rooms[x.session]; r != nil {
 			r.mu.Lock()

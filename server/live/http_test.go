@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"fmt"
 	"context"
 	"net/http"
 	"regexp"
@@ -235,6 +236,26 @@ func TestOpensAndClosesLeaveNothing(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	wait(t, "goroutines stay behind", func() bool { return runtime.NumGoroutine() <= base+2 })
+}
+
+func TestHolderHasFewThatAreNotUp(t *testing.T) {
+	h := newHouse(t)
+	var first string
+	for n := range 16 {
+		res, b := h.do(t, "POST", fmt.Sprintf("/whep/s%d", n), fmt.Sprintf("login/%d", n), sdpKind, goodOffer("recvonly"))
+		require.Equal(t, http.StatusCreated, res.StatusCode, b)
+		if first == "" {
+			first = res.Header.Get("Location")
+		}
+	}
+	res, _ := h.do(t, "POST", "/whep/s", "login/17", sdpKind, goodOffer("recvonly"))
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
+	res, b := h.do(t, "POST", "/whep/s", "other/1", sdpKind, goodOffer("recvonly"))
+	require.Equal(t, http.StatusCreated, res.StatusCode, b)
+	res, _ = h.do(t, "DELETE", first, "login/0", "", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	res, b = h.do(t, "POST", "/whep/s", "login/17", sdpKind, goodOffer("recvonly"))
+	require.Equal(t, http.StatusCreated, res.StatusCode, b)
 }
 
 func TestTCPOnly(t *testing.T) {

@@ -138,6 +138,7 @@ type Options struct {
 const (
 	maxPeers          = 4096             // publishers and viewers on one server
 	maxViewers        = 256              // of one session
+	maxWaiting        = 16               // of one sign-in or phone that are not up: each may hold a handshake's place
 	connectWait       = 15 * time.Second // from the answer to a working transport
 	acceptWait        = 10 * time.Second // for Accept
 	openWait          = 10 * time.Second // for Record
@@ -332,6 +333,18 @@ func (s *Server) cut(reason string, match func(*resource) bool) {
 		all.Go(func() { x.end(reason) })
 	}
 	all.Wait()
+}
+
+// waiting counts the resources of a credential's holder that are not up, whatever
+// they look at. s.mu is held.
+func (s *Server) waiting(peer string) (n int) {
+	holder, _, _ := strings.Cut(peer, "/")
+	for _, x := range s.resources {
+		if h, _, _ := strings.Cut(x.peer, "/"); h == holder && !x.isUp() {
+			n++
+		}
+	}
+	return n
 }
 
 // spawn runs f in a goroutine that Shutdown waits for and that cannot take the
