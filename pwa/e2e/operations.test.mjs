@@ -5,8 +5,8 @@ import { after, before } from 'node:test';
 import { assertNoFaults, desk, launch, phone, until } from './browser.mjs';
 import * as dispatcher from './dispatcher.mjs';
 import { assertLooksRight } from './looks.mjs';
-import { OfficersPhone } from './officer.mjs';
 import { startServer } from './server.mjs';
+import * as staff from './staff-app.mjs';
 import { story } from './story.mjs';
 
 let server, browser, office, command, centre, manager, boss, board;
@@ -64,24 +64,21 @@ test('the caller sees it with the link, in the language of the page', async () =
   await handset.close();
 });
 
-test('an officer’s phone is told, too', async () => {
-  const officer = await OfficersPhone.make(server.baseURL);
-  const { registerStaffMember } = await dispatcher.ask(
-    manager,
-    'mutation M($input: RegisterStaffMemberInput!) { registerStaffMember(input: $input) { member { id } } }',
-    { input: { unit: '福島署 地域課', name: '佐藤 健' } },
-  );
-  const { issueStaffSheet } = await dispatcher.ask(
-    manager,
-    'mutation M($input: IssueStaffSheetInput!) { issueStaffSheet(input: $input) { code } }',
-    { input: { memberID: registerStaffMember.member.id, device: 'ISSUED' } },
-  );
-  await officer.register(issueStaffSheet.code);
-  const { staffPhone } = await officer.must('{ staffPhone { notices { kind ja } } }');
-  assert.deepEqual(staffPhone.notices.map(({ kind }) => kind), ['MAINTENANCE']);
+test('the officers’ app shows it, too', async () => {
+  await staff.registerOfficer(manager, { name: '佐藤 健' });
+  const { address } = await staff.printSheet(manager, { name: '佐藤 健' });
+  const handset = await staff.officersPhone(browser, { baseURL: server.baseURL });
+  const { page, number } = await staff.register(handset, address);
+  await staff.match(manager, number);
+  await staff.see(page, staff.words.ja.home);
+  await page.getByText(pause).waitFor();
+  await assertLooksRight(page, 'officers’ app with a pause ahead', { touch: true });
+  assertNoFaults(handset);
+  await handset.close();
 });
 
 test('a pause that is called off is gone from every page', async () => {
+  await manager.goto('/console/operations/maintenance');
   await manager.getByRole('button', { name: '中止する' }).click();
   for (const page of [manager, boss, board]) {
     await page.getByText(pause).waitFor({ state: 'detached' });
