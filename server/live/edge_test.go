@@ -265,6 +265,30 @@ func TestCutThrowsAwayWhatASlowConnectionHasNotTaken(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
+func TestStrangersOfOneAddressLeaveRoom(t *testing.T) {
+	h := newHouse(t)
+	dial := func(from string) *net.TCPConn {
+		c, err := net.DialTCP("tcp4", &net.TCPAddr{IP: net.ParseIP(from)}, net.TCPAddrFromAddrPort(h.Addr()))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	refused := func(c *net.TCPConn) bool {
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+		_, err := c.Read(make([]byte, 1))
+		return !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	var last *net.TCPConn
+	for range 64 {
+		last = dial("127.0.0.2")
+	}
+	require.False(t, refused(last))
+	require.True(t, refused(dial("127.0.0.2")))
+	require.False(t, refused(dial("127.0.0.3")), "another address")
+	require.NoError(t, last.Close())
+	wait(t, "no room again", func() bool { return !refused(dial("127.0.0.2")) })
+}
+
 func TestAddresses(t *testing.T) {
 	t.Run("all interfaces, both families", func(t *testing.T) {
 		h := newHouse(t, func(o *live.Options) { o.Listen = ":0" })

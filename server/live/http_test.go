@@ -1,8 +1,8 @@
 package live_test
 
 import (
-	"fmt"
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"runtime"

@@ -21,6 +21,7 @@ const (
 	udpBuffer     = 4 << 20         // kernel buffer each way
 	maxStreams    = 1024            // TCP connections at once, all peers and strangers
 	streamSilence = 5 * time.Second // a TCP connection's first check must come in time
+	maxStrangers  = 64              // TCP connections of one address whose first check has not come; carriers share addresses
 	streamQueue   = 512             // packets that wait for a slow TCP connection; more are dropped
 	portTries     = 8               // to find a number free for UDP and TCP alike
 	maxHosts      = 16              // published addresses
@@ -47,6 +48,7 @@ type port struct {
 
 	streamsMu sync.Mutex
 	streams   map[*stream]struct{}
+	strangers map[netip.Addr]int // streams by address whose first check has not come
 	closed    bool
 }
 
@@ -162,7 +164,7 @@ func openPort(address string, published []string, log *slog.Logger, now func() t
 }
 
 func bind(ip netip.Addr, number uint16, published []string) (_ *port, err error) {
-	p := &port{agents: map[string]*transport{}, routes: map[netip.AddrPort]*path{}, streams: map[*stream]struct{}{}}
+	p := &port{agents: map[string]*transport{}, routes: map[netip.AddrPort]*path{}, streams: map[*stream]struct{}{}, strangers: map[netip.Addr]int{}}
 	defer func() {
 		if err != nil {
 			p.closeSockets()
@@ -422,10 +424,13 @@ type stream struct {
 	queue     chan []byte
 	over      chan struct{}
 	once      sync.Once
+	from      netip.Addr
+	familiar  bool // its first check has come, or it is over; under port.streamsMu
 }
 
-// accept takes TCP connections. Over the bound they are refused, so that silent
-// ones cannot keep honest ones out for longer than streamSilence.
+// accept takes TCP connections. Over the bounds they are refused: silent ones
+// cannot keep honest ones out for longer than streamSilence, nor those of one
+// address the rest.
 func (p *port) accept() {
 	for {
 		c, err := p.listen.AcceptTCP()
@@ -436,11 +441,12 @@ func (p *port) accept() {
 			time.Sleep(50 * time.Millisecond) // out of descriptors: others may end
 			continue
 		}
-		s := &stream{conn: c, queue: make(chan []byte, streamQueue), over: make(chan struct{})}
+		s := &stream{conn: c, queue: make(chan []byte, streamQueue), over: make(chan struct{}), from: remote(c)}
 		p.streamsMu.Lock()
-		full := p.closed || len(p.streams) >= maxStreams
+		full := p.closed || len(p.streams) >= maxStreams || p.strangers[s.from] >= maxStrangers
 		if !full {
 			p.streams[s] = struct{}{}
+			p.strangers[s.from]++
 		}
 		p.streamsMu.Unlock()
 		if full {
@@ -452,11 +458,31 @@ func (p *port) accept() {
 	}
 }
 
+// remote is where a connection comes from.
+func remote(c *net.TCPConn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// familiar takes a connection off the count of strangers; p.streamsMu is held.
+func (p *port) familiar(s *stream) {
+	if s.familiar {
+		return
+	}
+	s.familiar = true
+	if p.strangers[s.from]--; p.strangers[s.from] == 0 {
+		delete(p.strangers, s.from)
+	}
+}
+
 func (p *port) read(s *stream) {
 	defer func() {
 		s.close()
 		p.streamsMu.Lock()
 		delete(p.streams, s)
+		p.familiar(s)
 		p.streamsMu.Unlock()
 	}()
 	if s.conn.SetReadDeadline(monotonic().Add(streamSilence)) != nil {
@@ -479,7 +505,13 @@ func (p *port) read(s *stream) {
 		if s.transport == nil {
 			return // its first packet was no check of a peer of ours
 		}
-		if !known && s.conn.SetReadDeadline(time.Time{}) != nil {
+		if known {
+			continue
+		}
+		p.streamsMu.Lock()
+		p.familiar(s)
+		p.streamsMu.Unlock()
+		if s.conn.SetReadDeadline(time.Time{}) != nil {
 			return
 		}
 	}
