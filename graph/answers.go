@@ -70,6 +70,12 @@ func (r *Resolver) me(ctx context.Context, actor policy.Actor) (*model.Me, error
 	}
 	m := &model.Me{Kind: actor.Kind, Agency: a, Locked: actor.Role == policy.LockedRole, IdleLimit: a.Settings.IdleMinutes * secondsAMinute}
 	switch actor.Kind {
+	case policy.Operator:
+		users, err := r.People.Users(ctx, actor.Agency, []string{actor.ID})
+		if err != nil {
+			return nil, err
+		}
+		m.User = users[actor.ID]
 	case policy.User:
 		users, err := r.People.Users(ctx, actor.Agency, []string{actor.ID})
 		if err != nil {

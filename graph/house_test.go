@@ -82,6 +82,7 @@ type house struct {
 	carrier    *carrier
 	own        *agency
 	other      *agency
+	runs       *visitor           // the installation
 	terminal   *identity.Terminal // where everybody signs in
 
 	statements atomic.Int64

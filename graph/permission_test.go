@@ -217,9 +217,12 @@ func (h *house) actors(a *agency) []*visitor {
 	staff := tokenHolder(a, policy.StaffPhone, policy.StaffPhoneRole)
 	staff.actor.Session, staff.actor.Login = identity.NewID(), identity.NewID()
 	all := []*visitor{nobody, phone, staff, tokenHolder(a, policy.Analyst, policy.AnalystRole), tokenHolder(a, policy.Service, policy.ServiceRole)}
-	operator := tokenHolder(a, policy.Operator, policy.OperatorRole)
-	operator.actor.Agency = ""
-	all = append(all, operator)
+	all = append(all, h.operator())
+	locked := *h.who(a, policy.Supervisor)
+	locked.token, locked.name, locked.actor.Role = "", "LOCKED", policy.LockedRole
+	all = append(all, &locked)
+	key := newKey(h.t)
+	all = append(all, &visitor{name: "UNENROLLED", page: "console", enrols: &key})
 	for _, role := range []policy.Role{policy.Manager, policy.Supervisor, policy.Dispatcher} {
 		v := *h.who(a, role)
 		v.token = "" // the actor itself: signing out does not end the others' sign-in
@@ -239,24 +242,55 @@ func (h *house) actors(a *agency) []*visitor {
 	return all
 }
 
-// Every field of every type, asked for by every kind of actor: refused exactly
-// where the policy says no.
+// operator is somebody who runs the installation, signed in.
+func (h *house) operator() *visitor {
+	h.t.Helper()
+	if h.runs == nil {
+		_, _, err := h.people.RegisterOperator(h.ctx(), "operator", "運用 次郎", password)
+		require.NoError(h.t, err)
+		token, actor, err := h.people.SignIn(h.ctx(), identity.OperatorsCode, "operator", password)
+		require.NoError(h.t, err)
+		h.runs = &visitor{name: "OPERATOR", actor: actor, page: "console", token: token}
+	}
+	v := *h.runs
+	v.token = ""
+	return &v
+}
+
+// T10, generated from the schema: every field of every type, on a shortest way
+// to it, asked for by every kind of actor, in an agency and elsewhere, signed out,
+// locked and on a browser that is not enrolled: refused exactly where the policy
+// says no, and nothing of the other agency in any answer.
 func TestEveryFieldFollowsThePolicy(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		for _, v := range h.actors(h.own) {
+		theirs := h.furnish(h.other)
+		actors, all := h.actors(h.own), ways()
+		kinds, cells := map[policy.Role]bool{}, 0
+		for _, v := range actors {
+			kinds[v.actor.Role] = true
 			t.Run(v.name, func(t *testing.T) {
-				for _, w := range ways() {
+				for _, w := range all {
 					query, variables := operation(w.root, w.field, w.selection(), nil)
 					a := h.do(v, query, variables)
+					cells++
+					for kind, id := range theirs.ids() {
+						require.NotContains(t, string(a.body), id, "%s of another agency, by %s", kind, w.name())
+					}
 					expected := ""
 					switch {
+					case v.enrols != nil:
+						if w.field.Directives.ForName("unenrolled") == nil {
+							expected = "TERMINAL_UNKNOWN"
+						}
 					case has(h.policy, v.actor, w.rights):
 						// only people sign in and out: the room says so
-						if w.field.Name == "signOut" && v.actor.Kind != policy.User {
+						if w.field.Name == "signOut" && v.actor.Kind != policy.User && v.actor.Kind != policy.Operator {
 							expected = "FORBIDDEN"
 						}
 					case v == nobody:
 						expected = "UNAUTHENTICATED"
+					case v.actor.Role == policy.LockedRole:
+						expected = "SCREEN_LOCKED"
 					default:
 						expected = "FORBIDDEN"
 					}
@@ -267,12 +301,16 @@ func TestEveryFieldFollowsThePolicy(t *testing.T) {
 					}
 					require.NotContains(t, []string{"FORBIDDEN", "UNAUTHENTICATED"}, a.reason(), "%s: %s", w.name(), a.body)
 					switch v.actor.Kind {
-					case policy.User, policy.Caller, policy.StaffPhone, policy.Nobody, "":
+					case policy.User, policy.Caller, policy.StaffPhone, policy.Operator, policy.Nobody, "":
 						require.NotEqual(t, "INTERNAL", a.reason(), "%s: %s", w.name(), a.body)
 					default: // the table knows them; nothing can sign in as one yet
 					}
 				}
 			})
+		}
+		require.Equal(t, len(actors)*len(all), cells, "every cell of the matrix")
+		for _, role := range policy.Roles {
+			require.True(t, kinds[role] || role == policy.SystemRole, "%s is missing", role) // the house asks itself nothing
 		}
 	})
 }
@@ -490,7 +528,7 @@ func TestOtherAgencysIDsAreUnknown(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		mine, theirs := h.furnish(h.own), h.furnish(h.other)
 		tried := 0
-		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, mine.officer, nobody} {
+		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), h.operator(), mine.caller, mine.officer, nobody} {
 			for _, root := range roots {
 				for _, f := range rootFields(root) {
 					if !has(h.policy, v.actor, rightsOf(f.Directives, schema.Types[f.Type.Name()].Directives)) {
@@ -536,7 +574,7 @@ func TestOtherAgencysIDsAreUnknown(t *testing.T) {
 func TestListsHoldNothingOfAnotherAgency(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		mine, theirs := h.furnish(h.own), h.furnish(h.other)
-		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), mine.caller, mine.officer, nobody} {
+		for _, v := range []*visitor{h.manager(), h.supervisor(), h.dispatcher(), h.operator(), mine.caller, mine.officer, nobody} {
 			for _, f := range rootFields(schema.Query) {
 				if !has(h.policy, v.actor, rightsOf(f.Directives)) {
 					continue
@@ -552,7 +590,7 @@ func TestListsHoldNothingOfAnotherAgency(t *testing.T) {
 					for kind, id := range theirs.ids() {
 						require.NotContains(t, string(a.body), id, "%s in %s", kind, f.Name)
 					}
-					if f.Name != "otherAgencies" { // their names, to choose whom to give something
+					if f.Name != "otherAgencies" && f.Name != "installation" { // their counts, and their names, to choose whom to give something
 						require.NotContains(t, string(a.body), h.other.ID, f.Name)
 					}
 				}

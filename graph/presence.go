@@ -17,7 +17,7 @@ func (r *Resolver) noteActivity(ctx context.Context, next graphql.OperationHandl
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
 		return next(ctx)
 	}
-	if actor := actorOf(ctx); actor.Kind == policy.User && actor.Role != policy.LockedRole {
+	if actor := actorOf(ctx); (actor.Kind == policy.User || actor.Kind == policy.Operator) && actor.Role != policy.LockedRole {
 		if err := r.People.StayAwake(ctx, actor.Login); err != nil {
 			slog.ErrorContext(ctx, "note activity", "error", err) // the screen locks early at worst
 		}

@@ -33,7 +33,7 @@ func (r *mutationResolver) ConfirmClock(ctx context.Context) (*model.DonePayload
 // SignOut is the resolver for the signOut field.
 func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, error) {
 	actor := actorOf(ctx)
-	if actor.Kind != policy.User {
+	if actor.Kind != policy.User && actor.Kind != policy.Operator {
 		return nil, problem.New(problem.Forbidden)
 	}
 	if err := r.People.SignOut(ctx, actor); err != nil {

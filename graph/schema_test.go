@@ -181,7 +181,7 @@ func TestEnumsAreTheRoomsOwn(t *testing.T) {
 	require.Equal(t, enumOf(journal.Types), valuesOf("JournalType"))
 	require.Equal(t, enumOf(policy.Objects), valuesOf("PolicyObject"))
 	require.Equal(t, enumOf(policy.Actions), valuesOf("PolicyAction"))
-	require.Equal(t, enumOf([]policy.Role{policy.Manager, policy.Supervisor, policy.Dispatcher}), valuesOf("Role"))
+	require.Equal(t, enumOf([]policy.Role{policy.Manager, policy.Supervisor, policy.Dispatcher, policy.OperatorRole}), valuesOf("Role"))
 	require.Equal(t, enumOf([]policy.Kind{policy.User, policy.Caller, policy.StaffPhone, policy.Analyst, policy.Service, policy.Operator, policy.System, policy.Nobody}), valuesOf("ActorKind"))
 }
 

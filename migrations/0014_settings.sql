@@ -52,3 +52,11 @@ CREATE TABLE journal_exports (
     expires_at {{.ts}} NOT NULL,
     used_at    {{.ts}}
 );
+
+-- Who runs the installation (OPERATOR) is no agency's: they stand under one row
+-- of their own, which no list of agencies shows, and see counts and health only.
+ALTER TABLE users ADD COLUMN operator {{.bool}} NOT NULL DEFAULT false;
+INSERT INTO agencies (id, code, name_ja, name_en, settings, version, created_at)
+VALUES ('00000000-0000-0000-0000-000000000000', 'operators', '設置運用', 'Installation', '{}', 1, {{if eq .dialect "postgres"}}now(){{else}}'1970-01-01 00:00:00+00:00'{{end}});
+INSERT INTO settings_versions (agency_id, version, settings, changed_at)
+SELECT id, version, settings, created_at FROM agencies WHERE code = 'operators';

@@ -114,6 +114,9 @@ const (
 	Drill       Object = "DRILL"       // 第11
 )
 
+// InstallationObject is the house itself, as its operator sees it.
+const InstallationObject Object = "INSTALLATION"
+
 // Objects lists every object, for tests.
 var Objects = []Object{
 	Agency, Settings, Users, Case, Session, Link, Number, Delivery, Consent, Position, Media, Viewing, Journal, Statistics, Report, OwnSession, Me,
@@ -122,6 +125,7 @@ var Objects = []Object{
 	Export, Deputy,
 	DutyLog, Share,
 	Maintenance, Outage, Contact, Training, Drill,
+	InstallationObject,
 }
 
 // Action is what may be done to an object.

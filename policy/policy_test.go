@@ -30,7 +30,7 @@ var rights = map[policy.Role]string{
 	policy.StaffPhoneRole: "ME.READ OWN_SESSION.READ OWN_SESSION.UPLOAD OWN_SESSION.PUBLISH OWN_SESSION.OPEN OWN_SESSION.END OWN_PHONE.READ OWN_PHONE.UPDATE",
 	policy.AnalystRole:    "ME.READ STATISTICS.READ",
 	policy.ServiceRole:    "ME.READ CASE.OPEN",
-	policy.OperatorRole:   "ME.READ",
+	policy.OperatorRole:   "ME.READ INSTALLATION.READ OWN_TERMINAL.READ LOGIN.UPDATE MAINTENANCE.READ MAINTENANCE.MANAGE",
 	policy.SystemRole:     "MEDIA.PURGE",
 }
 
@@ -91,7 +91,10 @@ func init() { // running the system (第4の5, 第10, 第11)
 }
 
 // everywhere lists the rights that do not stop at the agency's border.
-var everywhere = map[string]bool{"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true}
+var everywhere = map[string]bool{
+	"OPERATOR ME.READ": true, "SYSTEM MEDIA.PURGE": true, "OPERATOR INSTALLATION.READ": true, "OPERATOR OWN_TERMINAL.READ": true,
+	"OPERATOR MAINTENANCE.READ": true, "OPERATOR LOGIN.UPDATE": true, "OPERATOR MAINTENANCE.MANAGE": true,
+}
 
 func TestEveryRoleObjectAndAction(t *testing.T) {
 	p, err := policy.New()

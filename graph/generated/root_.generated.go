@@ -27,6 +27,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	AdvanceReport() AdvanceReportResolver
+	AgencyCounts() AgencyCountsResolver
 	CallerCode() CallerCodeResolver
 	CaptureMetadata() CaptureMetadataResolver
 	Case() CaseResolver
@@ -41,6 +42,7 @@ type ResolverRoot interface {
 	ExportFile() ExportFileResolver
 	ExportRequest() ExportRequestResolver
 	FingerprintTask() FingerprintTaskResolver
+	Installation() InstallationResolver
 	JournalEntry() JournalEntryResolver
 	JournalVerification() JournalVerificationResolver
 	LeakReport() LeakReportResolver
@@ -81,6 +83,22 @@ type ComplexityRoot struct {
 		Reason     func(childComplexity int) int
 		ReportedAt func(childComplexity int) int
 		State      func(childComplexity int) int
+	}
+
+	AgencyCounts struct {
+		Agency       func(childComplexity int) int
+		CheckpointAt func(childComplexity int) int
+		Entries      func(childComplexity int) int
+		Faults       func(childComplexity int) int
+		Files        func(childComplexity int) int
+		Online       func(childComplexity int) int
+		OpenSessions func(childComplexity int) int
+		Overdue      func(childComplexity int) int
+		People       func(childComplexity int) int
+		Phones       func(childComplexity int) int
+		SignedIn     func(childComplexity int) int
+		Terminals    func(childComplexity int) int
+		Today        func(childComplexity int) int
 	}
 
 	AgencyName struct {
@@ -177,6 +195,11 @@ type ComplexityRoot struct {
 		PublicKey   func(childComplexity int) int
 		Signature   func(childComplexity int) int
 		Text        func(childComplexity int) int
+	}
+
+	CheckpointWay struct {
+		FailedAt func(childComplexity int) int
+		Name     func(childComplexity int) int
 	}
 
 	Checks struct {
@@ -537,6 +560,12 @@ type ComplexityRoot struct {
 
 	HandOverPayload struct {
 		Sessions func(childComplexity int) int
+	}
+
+	Installation struct {
+		Agencies     func(childComplexity int) int
+		ClockInDoubt func(childComplexity int) int
+		Ways         func(childComplexity int) int
 	}
 
 	IssueTerminalCodePayload struct {
@@ -1075,6 +1104,7 @@ type ComplexityRoot struct {
 		ExportRequest       func(childComplexity int, id string) int
 		ExportRequests      func(childComplexity int, first *int, after *string, filter *evidence.ExportFilter) int
 		FingerprintTasks    func(childComplexity int) int
+		Installation        func(childComplexity int) int
 		Journal             func(childComplexity int, first *int, after *string, filter *journal.Filter, sort *model.JournalSort) int
 		JournalVerification func(childComplexity int) int
 		LeakReports         func(childComplexity int, first *int, after *string, filter *operations.LeakFilter) int
@@ -1817,6 +1847,85 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AdvanceReport.State(childComplexity), true
 
+	case "AgencyCounts.agency":
+		if e.ComplexityRoot.AgencyCounts.Agency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Agency(childComplexity), true
+	case "AgencyCounts.checkpointAt":
+		if e.ComplexityRoot.AgencyCounts.CheckpointAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.CheckpointAt(childComplexity), true
+	case "AgencyCounts.entries":
+		if e.ComplexityRoot.AgencyCounts.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Entries(childComplexity), true
+	case "AgencyCounts.faults":
+		if e.ComplexityRoot.AgencyCounts.Faults == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Faults(childComplexity), true
+	case "AgencyCounts.files":
+		if e.ComplexityRoot.AgencyCounts.Files == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Files(childComplexity), true
+	case "AgencyCounts.online":
+		if e.ComplexityRoot.AgencyCounts.Online == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Online(childComplexity), true
+	case "AgencyCounts.openSessions":
+		if e.ComplexityRoot.AgencyCounts.OpenSessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.OpenSessions(childComplexity), true
+	case "AgencyCounts.overdue":
+		if e.ComplexityRoot.AgencyCounts.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Overdue(childComplexity), true
+	case "AgencyCounts.people":
+		if e.ComplexityRoot.AgencyCounts.People == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.People(childComplexity), true
+	case "AgencyCounts.phones":
+		if e.ComplexityRoot.AgencyCounts.Phones == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Phones(childComplexity), true
+	case "AgencyCounts.signedIn":
+		if e.ComplexityRoot.AgencyCounts.SignedIn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.SignedIn(childComplexity), true
+	case "AgencyCounts.terminals":
+		if e.ComplexityRoot.AgencyCounts.Terminals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Terminals(childComplexity), true
+	case "AgencyCounts.today":
+		if e.ComplexityRoot.AgencyCounts.Today == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AgencyCounts.Today(childComplexity), true
+
 	case "AgencyName.code":
 		if e.ComplexityRoot.AgencyName.Code == nil {
 			break
@@ -2198,6 +2307,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Checkpoint.Text(childComplexity), true
+
+	case "CheckpointWay.failedAt":
+		if e.ComplexityRoot.CheckpointWay.FailedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CheckpointWay.FailedAt(childComplexity), true
+	case "CheckpointWay.way":
+		if e.ComplexityRoot.CheckpointWay.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CheckpointWay.Name(childComplexity), true
 
 	case "Checks.cameraPhone":
 		if e.ComplexityRoot.Checks.CameraPhone == nil {
@@ -3508,6 +3630,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.HandOverPayload.Sessions(childComplexity), true
+
+	case "Installation.agencies":
+		if e.ComplexityRoot.Installation.Agencies == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Installation.Agencies(childComplexity), true
+	case "Installation.clockInDoubt":
+		if e.ComplexityRoot.Installation.ClockInDoubt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Installation.ClockInDoubt(childComplexity), true
+	case "Installation.ways":
+		if e.ComplexityRoot.Installation.Ways == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Installation.Ways(childComplexity), true
 
 	case "IssueTerminalCodePayload.code":
 		if e.ComplexityRoot.IssueTerminalCodePayload.Code == nil {
@@ -6499,6 +6640,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.FingerprintTasks(childComplexity), true
+	case "Query.installation":
+		if e.ComplexityRoot.Query.Installation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Installation(childComplexity), true
 
 	case "Query.journal":
 		if e.ComplexityRoot.Query.Journal == nil {
@@ -10314,6 +10461,8 @@ enum Role {
   SUPERVISOR
   "受理担当者"
   DISPATCHER
+  "Who runs the installation, outside every agency."
+  OPERATOR
 }
 
 "Whether a person may sign in."
@@ -11562,6 +11711,55 @@ extend type Mutation {
   removeDrillNumber(input: RemoveDrillNumberInput!): DrillNumbersPayload! @can(object: DRILL, action: MANAGE)
 }
 `, BuiltIn: false},
+	{Name: "../schema/operator.graphqls", Input: `extend type Query {
+  "How much there is and whether it works, for whoever runs the installation: no name of a person, no case, no file."
+  installation: Installation! @can(object: INSTALLATION, action: READ)
+}
+
+"The installation as its operator sees it."
+type Installation @can(object: INSTALLATION, action: READ) {
+  agencies: [AgencyCounts!]!
+  "The ways off the machine for signed checkpoints."
+  ways: [CheckpointWay!]!
+  "The server's clock is in doubt: nothing is purged until it is believed again or a manager confirms it."
+  clockInDoubt: Boolean!
+}
+
+"One agency in numbers. Drills are not counted."
+type AgencyCounts @can(object: INSTALLATION, action: READ) {
+  agency: AgencyName!
+  "Registered and not removed."
+  people: Int64!
+  signedIn: Int64!
+  "Enrolled."
+  terminals: Int64!
+  online: Int64!
+  "Officers' registered phones."
+  phones: Int64!
+  "Video reports that are not over."
+  openSessions: Int64!
+  "Video reports that were asked for since midnight in Japan."
+  today: Int64!
+  "Files that are kept now."
+  files: Int64!
+  "Files that should be gone."
+  overdue: Int64!
+  "Faults that are open (第10)."
+  faults: Int64!
+  "Entries in the journal."
+  entries: Int64!
+  "When its journal was signed last."
+  checkpointAt: Time
+}
+
+"One way off the machine for checkpoints."
+type CheckpointWay @can(object: INSTALLATION, action: READ) {
+  "file, url or email."
+  way: String!
+  "Since when it fails; null where it works."
+  failedAt: Time
+}
+`, BuiltIn: false},
 	{Name: "../schema/people.graphqls", Input: `extend type Query {
   "Credentials that nobody uses: idle for 90 days, or never used (第7の2)."
   unusedCredentials: [UnusedCredential!]! @can(object: USER, action: MANAGE)
@@ -12040,6 +12238,7 @@ enum PolicyObject {
   DEPUTY
   DUTY_LOG
   SHARE
+  INSTALLATION
 }
 
 "What may be done to a kind of thing."
@@ -13900,6 +14099,38 @@ func (ec *executionContext) childFields_AdvanceReport(ctx context.Context, field
 	return nil, fmt.Errorf("no field named %q was found under type AdvanceReport", field.Name)
 }
 
+func (ec *executionContext) childFields_AgencyCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "agency":
+		return ec.fieldContext_AgencyCounts_agency(ctx, field)
+	case "people":
+		return ec.fieldContext_AgencyCounts_people(ctx, field)
+	case "signedIn":
+		return ec.fieldContext_AgencyCounts_signedIn(ctx, field)
+	case "terminals":
+		return ec.fieldContext_AgencyCounts_terminals(ctx, field)
+	case "online":
+		return ec.fieldContext_AgencyCounts_online(ctx, field)
+	case "phones":
+		return ec.fieldContext_AgencyCounts_phones(ctx, field)
+	case "openSessions":
+		return ec.fieldContext_AgencyCounts_openSessions(ctx, field)
+	case "today":
+		return ec.fieldContext_AgencyCounts_today(ctx, field)
+	case "files":
+		return ec.fieldContext_AgencyCounts_files(ctx, field)
+	case "overdue":
+		return ec.fieldContext_AgencyCounts_overdue(ctx, field)
+	case "faults":
+		return ec.fieldContext_AgencyCounts_faults(ctx, field)
+	case "entries":
+		return ec.fieldContext_AgencyCounts_entries(ctx, field)
+	case "checkpointAt":
+		return ec.fieldContext_AgencyCounts_checkpointAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgencyCounts", field.Name)
+}
+
 func (ec *executionContext) childFields_AgencyName(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -14090,6 +14321,16 @@ func (ec *executionContext) childFields_Checkpoint(ctx context.Context, field gr
 		return ec.fieldContext_Checkpoint_fingerprint(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Checkpoint", field.Name)
+}
+
+func (ec *executionContext) childFields_CheckpointWay(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "way":
+		return ec.fieldContext_CheckpointWay_way(ctx, field)
+	case "failedAt":
+		return ec.fieldContext_CheckpointWay_failedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CheckpointWay", field.Name)
 }
 
 func (ec *executionContext) childFields_Checks(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -14810,6 +15051,18 @@ func (ec *executionContext) childFields_HandOverPayload(ctx context.Context, fie
 		return ec.fieldContext_HandOverPayload_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type HandOverPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Installation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "agencies":
+		return ec.fieldContext_Installation_agencies(ctx, field)
+	case "ways":
+		return ec.fieldContext_Installation_ways(ctx, field)
+	case "clockInDoubt":
+		return ec.fieldContext_Installation_clockInDoubt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Installation", field.Name)
 }
 
 func (ec *executionContext) childFields_IssueTerminalCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

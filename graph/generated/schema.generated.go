@@ -188,6 +188,7 @@ type QueryResolver interface {
 	DrillScripts(ctx context.Context) ([]*operations.Script, error)
 	Drills(ctx context.Context, first *int, after *string) (*model.DrillConnection, error)
 	DrillNumbers(ctx context.Context) ([]*operations.DrillNumber, error)
+	Installation(ctx context.Context) (*statistics.Installation, error)
 	UnusedCredentials(ctx context.Context) ([]*identity.Unused, error)
 	FingerprintTasks(ctx context.Context) ([]*identity.FingerprintTask, error)
 	SettingsHistory(ctx context.Context, first *int, after *string) (*model.SettingsVersionConnection, error)
@@ -9577,6 +9578,38 @@ func (ec *executionContext) fieldContext_Query_drillNumbers(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_installation(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_installation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Installation(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *statistics.Installation) graphql.Marshaler {
+			return ec.marshalNInstallation2ᚖgenbaᚋserverᚋstatisticsᚐInstallation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_installation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Installation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_unusedCredentials(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12153,6 +12186,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_drillNumbers(ctx, field)
+				})
+		case "installation":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_installation(ctx, field)
 				})
 		case "unusedCredentials":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

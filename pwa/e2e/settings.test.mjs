@@ -137,3 +137,30 @@ test('an export of the record is journaled and ends in a signed checkpoint', asy
   await settings.getByRole('main').getByRole('list').getByText('記録を書き出しました').first().waitFor();
   assertNoFaults(office);
 });
+
+test('whoever runs the installation sees counts and health only, and announces a pause to everybody', async (t) => {
+  const room = await desk(browser, { baseURL: server.baseURL });
+  t.after(() => room.close());
+  const page = await room.newPage();
+  await page.goto('/console');
+  await page.getByLabel('所属コード').fill('operators');
+  await dispatcher.enter(page, server, { role: 'OPERATOR' });
+  await page.getByRole('heading', { name: '設置の状況' }).waitFor();
+  const row = page.getByRole('row', { name: /福島県警察/ });
+  await row.waitFor();
+  const text = await page.getByRole('main').innerText();
+  for (const hidden of ['管理 一郎', '受理 太郎', '国道4号', '2026-000']) {
+    assert.ok(!text.includes(hidden), hidden);
+  }
+  await page.getByLabel('通知の番号').fill('警察庁丙生企発第10号');
+  await page.getByRole('button', { name: '知らせる' }).click();
+  await page.getByRole('main').getByText(/警察庁丙生企発第10号/).waitFor();
+  await look(page, 'operator', { full: true });
+  for (const path of ['/console/journal', '/console/users', '/console/settings', '/console/inbox']) {
+    await page.goto(path);
+    await page.getByRole('heading', { name: '設置の状況' }).waitFor();
+  }
+  await board.goto('/console');
+  await board.getByText(/運用停止：/).first().waitFor();
+  assertNoFaults(room);
+});

@@ -22,6 +22,11 @@ const usage = `usage: genba COMMAND [FLAGS]
   serve            run the server
   migrate          bring the database to the newest step, and end
   user create      register a person who signs in, and the agency where it is new
+  user create --role OPERATOR
+                   register somebody who runs the installation: counts, health, and
+                   the national police's pauses, nothing of an agency
+  user remove-operator
+                   end an operator's account
   user reception   give a manager the dispatcher's rights, by another rule (第5の2)
   terminal enrol   show a code by which a browser becomes a terminal
   terminal list    show the terminals and how they stand
@@ -71,6 +76,9 @@ func Command(ctx context.Context, args, environment []string, out, errs io.Write
 	case "user":
 		if len(rest) > 0 && rest[0] == "create" {
 			return c.createUser(ctx, rest[1:])
+		}
+		if len(rest) > 0 && rest[0] == "remove-operator" {
+			return c.removeOperator(ctx, rest[1:])
 		}
 		if len(rest) > 0 && rest[0] == "reception" {
 			return c.reception(ctx, rest[1:])
@@ -148,12 +156,15 @@ func (c console) createUser(ctx context.Context, args []string) error {
 		f.StringVar(&agency, "agency", "", "the agency's code: small letters, digits, hyphens")
 		f.StringVar(&nameJa, "agency-ja", "", "the agency's Japanese name, where it is new")
 		f.StringVar(&nameEn, "agency-en", "", "the agency's English name, where it is new")
-		f.StringVar(&role, "role", "MANAGER", "MANAGER, SUPERVISOR or DISPATCHER")
+		f.StringVar(&role, "role", "MANAGER", "MANAGER, SUPERVISOR, DISPATCHER, or OPERATOR, who is no agency's")
 		f.StringVar(&user, "user-name", "", "what the person signs in with")
 		f.StringVar(&display, "display-name", "", "the person's name")
 		f.StringVar(&reason, "password-reason", "registered by the operator", "why a password is allowed (第8の1)")
 	}
 	return c.with(ctx, args, flags, func(ctx context.Context, a *App) error {
+		if role == string(policy.OperatorRole) {
+			return c.createOperator(ctx, a, agency, user, display)
+		}
 		found, err := a.People.AgencyByCode(ctx, agency)
 		if problem.Is(err, problem.NotFound) {
 			found, err = a.People.CreateAgency(ctx, identity.NewAgency{Code: agency, NameJa: nameJa, NameEn: nameEn})
@@ -169,6 +180,32 @@ func (c console) createUser(ctx context.Context, args []string) error {
 			return fmt.Errorf("user: %w", err)
 		}
 		c.say("%s %s of %s\npassword, shown this once: %s\n", u.Role, u.UserName, found.NameJa, password)
+		return nil
+	})
+}
+
+// createOperator registers somebody who runs the installation. They sign in at an
+// ADMIN desk of their own: genba terminal enrol --agency operators.
+func (c console) createOperator(ctx context.Context, a *App, agency, user, display string) error {
+	if agency != "" && agency != identity.OperatorsCode {
+		return errors.New("agency: an operator is no agency's; leave it out")
+	}
+	u, password, err := a.People.RegisterOperator(ctx, user, display, "")
+	if err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	c.say("%s %s; signs in with agency %s\npassword, shown this once: %s\n", u.Role, u.UserName, identity.OperatorsCode, password)
+	return nil
+}
+
+func (c console) removeOperator(ctx context.Context, args []string) error {
+	var user string
+	flags := func(f *flag.FlagSet) { f.StringVar(&user, "user-name", "", "what the person signs in with") }
+	return c.with(ctx, args, flags, func(ctx context.Context, a *App) error {
+		if err := a.People.RemoveOperator(ctx, user); err != nil {
+			return fmt.Errorf("user: %w", err)
+		}
+		c.say("%s may sign in no more\n", user)
 		return nil
 	})
 }

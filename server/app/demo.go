@@ -37,6 +37,8 @@ type DemoUser struct {
 	Role     policy.Role `json:"role"`
 	UserName string      `json:"userName"`
 	Password string      `json:"password"`
+	// Agency is what to enter as agency, where it has to be.
+	Agency string `json:"agency,omitempty"`
 }
 
 // DemoTerminal is an enrolled terminal whose key stands in a file.
@@ -80,6 +82,11 @@ func (a *App) makeDemo(ctx context.Context) (*Demo, error) {
 		}
 		d.Users = append(d.Users, u)
 	}
+	_, password, err := a.People.RegisterOperator(ctx, "operator", "運用 次郎", "")
+	if err != nil {
+		return nil, err
+	}
+	d.Users = append(d.Users, DemoUser{Role: policy.OperatorRole, UserName: "operator", Password: password, Agency: identity.OperatorsCode})
 	if err := a.addDemoTerminal(ctx, d, agency.ID); err != nil {
 		return nil, err
 	}

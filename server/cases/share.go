@@ -121,7 +121,7 @@ func (c *Cases) Share(ctx context.Context, actor policy.Actor, in NewShare) (*Sh
 			return problem.New(problem.CaseClosed)
 		}
 		var known, running, same int64
-		if err := tx.Model(&identity.Agency{}).Where("id = ? AND id <> ?", in.AgencyID, actor.Agency).Count(&known).Error; err != nil {
+		if err := tx.Model(&identity.Agency{}).Where("id = ? AND id <> ? AND id <> ?", in.AgencyID, actor.Agency, identity.Operators).Count(&known).Error; err != nil {
 			return err
 		}
 		if known == 0 {

@@ -11,6 +11,7 @@ import (
 	"genba/policy"
 	"genba/server/blob"
 	"genba/server/database"
+	"genba/server/identity"
 	"genba/server/journal"
 )
 
@@ -67,7 +68,7 @@ func (c *Cases) ReissueStaffCode(ctx context.Context, actor policy.Actor) (code 
 func (c *Cases) RotateStaffCodes(ctx context.Context) (int, error) {
 	var due []string
 	err := c.db.Read(ctx).Raw(`SELECT agencies.id FROM agencies LEFT JOIN staff_codes ON staff_codes.agency_id = agencies.id
-		WHERE staff_codes.agency_id IS NULL OR staff_codes.expires_at <= ?`, c.db.Now()).Scan(&due).Error
+		WHERE agencies.id <> ? AND (staff_codes.agency_id IS NULL OR staff_codes.expires_at <= ?)`, identity.Operators, c.db.Now()).Scan(&due).Error
 	if err != nil {
 		return 0, fmt.Errorf("find old staff codes: %w", err)
 	}

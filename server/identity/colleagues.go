@@ -65,7 +65,7 @@ const maxAgencies = 200
 // OtherAgencies reads the agencies of the installation but one, by code.
 func (i *Identity) OtherAgencies(ctx context.Context, own string) ([]*Agency, error) {
 	var found []*Agency
-	if err := i.db.Read(ctx).Where("id <> ?", own).Order("code").Limit(maxAgencies).Find(&found).Error; err != nil {
+	if err := i.db.Read(ctx).Where("id <> ? AND id <> ?", homeOf(own), Operators).Order("code").Limit(maxAgencies).Find(&found).Error; err != nil {
 		return nil, fmt.Errorf("list agencies: %w", err)
 	}
 	return found, nil

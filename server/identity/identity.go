@@ -62,6 +62,17 @@ type User struct {
 	// is, where it was changed.
 	StatusReason string
 	StatusSince  *time.Time
+	// Operator says that the person runs the installation and is no agency's; the
+	// role that is stored says nothing then.
+	Operator bool
+}
+
+// AfterFind makes an operator's role what it is.
+func (u *User) AfterFind(*gorm.DB) error {
+	if u.Operator {
+		u.Role = policy.OperatorRole
+	}
+	return nil
 }
 
 // HasPassword tells whether a password was allowed and set (第8の1).
@@ -198,7 +209,7 @@ func (i *Identity) CreateAgency(ctx context.Context, in NewAgency) (*Agency, err
 func (i *Identity) Agency(ctx context.Context, id string) (*Agency, error) {
 	q := i.db.Read(ctx)
 	var a Agency
-	if err := q.Take(&a, "id = ?", id).Error; err != nil {
+	if err := q.Take(&a, "id = ?", homeOf(id)).Error; err != nil {
 		return nil, notFound(err)
 	}
 	a.Settings.Version = a.Version
@@ -210,6 +221,8 @@ func (i *Identity) AgencyByCode(ctx context.Context, code string) (*Agency, erro
 	q := i.db.Read(ctx).Limit(maxAgenciesGuessed)
 	if code != "" {
 		q = q.Where("code = ?", code)
+	} else {
+		q = q.Where("id <> ?", Operators)
 	}
 	var found []Agency
 	if err := q.Find(&found).Error; err != nil {
@@ -235,7 +248,8 @@ type NewUser struct {
 func (i *Identity) Register(ctx context.Context, actor policy.Actor, agency string, in NewUser) (*User, error) {
 	in.UserName = strings.ToLower(strings.TrimSpace(in.UserName))
 	switch {
-	case !userNameForm.MatchString(in.UserName),
+	case agency == Operators,
+		!userNameForm.MatchString(in.UserName),
 		in.DisplayName == "" || utf8.RuneCountInString(in.DisplayName) > maxDisplayName,
 		in.Role != policy.Manager && in.Role != policy.Supervisor && in.Role != policy.Dispatcher,
 		utf8.RuneCountInString(in.Password) < minPassword || len(in.Password) > maxPassword,
@@ -390,10 +404,10 @@ func (i *Identity) startLogin(ctx context.Context, u *User, by Method, also func
 	token := NewToken()
 	now := i.db.Now()
 	l := Login{ID: NewID(), UserID: u.ID, TerminalID: &terminal.ID, TokenHash: HashToken(token), Method: by, CreatedAt: now, SeenAt: now, ActiveAt: &now}
-	actor := policy.Actor{
+	actor := asOperator(policy.Actor{
 		Kind: policy.User, ID: u.ID, Agency: u.AgencyID, Role: u.Role, Login: l.ID,
 		Terminal: terminal.ID, Desk: terminal.Kind, Grant: grant,
-	}
+	}, u.Operator)
 	if !i.mayOperate(actor, terminal.AgencyID, terminal.Shared) {
 		return "", policy.Actor{}, problem.New(problem.TerminalNotYours)
 	}
@@ -426,7 +440,7 @@ func (i *Identity) startLogin(ctx context.Context, u *User, by Method, also func
 // mayOperate tells whether the actor may operate a terminal of that agency:
 // receiving ones only those whom 第5の2 names. On the demonstration's everybody may.
 func (i *Identity) mayOperate(actor policy.Actor, agency string, shared bool) bool {
-	return shared || agency == actor.Agency &&
+	return shared || agency == homeOf(actor.Agency) &&
 		(!actor.Desk.Receives() || i.policy.Can(actor, actor.Agency, policy.Terminal, policy.Operate))
 }
 
@@ -488,11 +502,12 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 		State                     TerminalState
 		Shared                    bool
 		Receptions                int64
+		Operator                  bool
 		Settings                  Settings `gorm:"serializer:json"`
 	}
 	now := i.db.Now()
 	err := i.db.Read(ctx).Model(&Login{}).Joins("JOIN users ON users.id = logins.user_id").Joins("JOIN terminals ON terminals.id = logins.terminal_id").Joins("JOIN agencies ON agencies.id = users.agency_id").
-		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, logins.created_at, logins.seen_at, logins.active_at, logins.locked_at, logins.ended_at, "+
+		Select("logins.id AS login_id, users.id AS user_id, users.agency_id, users.role, users.operator, logins.created_at, logins.seen_at, logins.active_at, logins.locked_at, logins.ended_at, "+
 			"terminals.id AS terminal_id, terminals.agency_id AS terminal_home, terminals.kind AS desk, terminals.state, terminals.shared, agencies.settings, "+
 			"(SELECT count(*) FROM receptions WHERE receptions.user_id = users.id AND receptions.ended_at IS NULL AND receptions.until_at > ?) AS receptions", now).
 		Where(where, arg).Where("logins.created_at > ? AND users.status = ?", now.Add(-loginLife), Active).
@@ -507,7 +522,7 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 	if err := f.State.refusal(); err != nil {
 		return policy.Actor{}, err // says more than that the sign-in has ended with it
 	}
-	actor := policy.Actor{Kind: policy.User, ID: f.UserID, Agency: f.AgencyID, Role: f.Role, Login: f.LoginID, Terminal: f.TerminalID, Desk: f.Desk}
+	actor := asOperator(policy.Actor{Kind: policy.User, ID: f.UserID, Agency: f.AgencyID, Role: f.Role, Login: f.LoginID, Terminal: f.TerminalID, Desk: f.Desk}, f.Operator)
 	if f.Receptions > 0 {
 		actor.Grant = policy.ReceptionGrant
 	}
@@ -526,7 +541,9 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 	locked := f.LockedAt != nil
 	if !locked && i.awake.watching(f.LoginID) {
 		err = i.StayAwake(ctx, f.LoginID)
-	} else if locked = locked || now.Sub(active) >= f.Settings.idleLimit(); locked {
+	} else if locked = locked || now.Sub(active) >= f.Settings.idleLimit(); locked && f.Operator {
+		return policy.Actor{}, problem.New(problem.Unauthenticated) // there is no screen of theirs to unlock
+	} else if locked {
 		actor.Role, actor.Grant = policy.LockedRole, ""
 	}
 	return actor, err
@@ -536,7 +553,7 @@ func (i *Identity) recognise(ctx context.Context, where string, arg any) (policy
 func (i *Identity) Users(ctx context.Context, agency string, ids []string) (map[string]*User, error) {
 	q := i.db.Read(ctx)
 	var found []*User
-	if err := q.Where("agency_id = ? AND id IN ?", agency, ids).Find(&found).Error; err != nil {
+	if err := q.Where("agency_id = ? AND id IN ?", homeOf(agency), ids).Find(&found).Error; err != nil {
 		return nil, fmt.Errorf("read users: %w", err)
 	}
 	byID := make(map[string]*User, len(found))
@@ -563,7 +580,7 @@ func (i *Identity) ListUsers(ctx context.Context, agency, after string, limit in
 
 // Count tells how many agencies and users there are.
 func (i *Identity) Count(ctx context.Context) (agencies, users int64, err error) {
-	if err = i.db.Read(ctx).Model(&Agency{}).Count(&agencies).Error; err == nil {
+	if err = i.db.Read(ctx).Model(&Agency{}).Where("id <> ?", Operators).Count(&agencies).Error; err == nil {
 		err = i.db.Read(ctx).Model(&User{}).Count(&users).Error
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ type NewMaintenance struct {
 // over or the wrong way round.
 func (o *Operations) Announce(ctx context.Context, actor policy.Actor, in NewMaintenance) (*Maintenance, error) {
 	notice, reason := trimmed(in.Notice), trimmed(in.Reason)
-	if (notice == "") == (reason == "") {
+	if (notice == "") == (reason == "") || actor.Agency == "" && notice == "" { // for all agencies only by notice
 		return nil, problem.New(problem.MaintenanceGround)
 	}
 	if err := tooLong(reason); err != nil {
@@ -117,7 +117,10 @@ func (o *Operations) EndMaintenance(ctx context.Context, actor policy.Actor, id 
 // Maintenances reads an agency's pauses and everybody's, the latest first, after
 // a place, at most limit.
 func (o *Operations) Maintenances(ctx context.Context, agency string, after *Place, limit int) ([]*Maintenance, error) {
-	q := o.db.Read(ctx).Where("agency_id = ? OR agency_id IS NULL", agency)
+	q := o.db.Read(ctx).Where("agency_id IS NULL")
+	if agency != "" {
+		q = o.db.Read(ctx).Where("agency_id = ? OR agency_id IS NULL", agency)
+	}
 	var found []*Maintenance
 	if err := ordered(q, "begins_at", after, limit).Find(&found).Error; err != nil {
 		return nil, fmt.Errorf("list maintenance: %w", err)
@@ -195,6 +198,9 @@ func (o *Operations) PoliceNotices(ctx context.Context, agency string) ([]*Notic
 		n.Ja = "運用停止：" + timeJa(m.BeginsAt, m.EndsAt) + "、映像通報を受理できません。"
 		n.En = "Maintenance: " + timeEn(m.BeginsAt, m.EndsAt) + ", no video reports can be received."
 		notices = append(notices, n)
+	}
+	if agency == "" {
+		return notices, nil // faults are the agencies'
 	}
 	open, err := o.openOutages(ctx, agency)
 	if err != nil {

@@ -176,6 +176,9 @@ export class Console {
     if ((this.#locked = locked)) {
       return;
     }
+    if (me.user.role === 'OPERATOR') {
+      return; // no agency's: no settings, no board, no terminal of an agency
+    }
     this.#line = this.#bePresent();
     void this.readSettings();
     if (me.user.role !== 'MANAGER' || me.reception) {
@@ -207,7 +210,11 @@ export class Console {
     } catch {
       // The server locks by itself when its own time is over.
     } finally {
-      this.#showLock();
+      if (this.#me?.user.role === 'OPERATOR') {
+        this.#expire(); // the server signs an operator out instead
+      } else {
+        this.#showLock();
+      }
     }
   }
 

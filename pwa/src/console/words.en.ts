@@ -60,7 +60,7 @@ export const en: Translated<typeof ja> = {
     terminals: 'Terminals',
     attention: (count) => `${count} need${count === 1 ? 's' : ''} you`,
   },
-  role: { MANAGER: 'Manager', SUPERVISOR: 'Supervisor', DISPATCHER: 'Dispatcher' },
+  role: { MANAGER: 'Manager', SUPERVISOR: 'Supervisor', DISPATCHER: 'Dispatcher', OPERATOR: 'Operator' },
   userStatus: { ACTIVE: 'Active', SUSPENDED: 'Suspended', REMOVED: 'Removed' },
   actions: {
     close: 'Close',

@@ -56,7 +56,7 @@ export const ja = {
     terminals: '端末',
     attention: (count: number) => `要対応 ${count}件`,
   },
-  role: { MANAGER: '運用管理責任者', SUPERVISOR: '運用管理者', DISPATCHER: '受理担当者' },
+  role: { MANAGER: '運用管理責任者', SUPERVISOR: '運用管理者', DISPATCHER: '受理担当者', OPERATOR: '設置運用者' },
   userStatus: { ACTIVE: '利用中', SUSPENDED: '停止中', REMOVED: '抹消' },
   actions: {
     close: '閉じる',

@@ -107,8 +107,8 @@ export class Terminals {
 }
 
 /** What may be done with a terminal now, by whom. */
-export function actsOn(row: TerminalRow, role: 'MANAGER' | 'SUPERVISOR' | 'DISPATCHER'): readonly TerminalAct[] {
-  if (row.state === 'REVOKED' || role === 'DISPATCHER') {
+export function actsOn(row: TerminalRow, role: 'MANAGER' | 'SUPERVISOR' | 'DISPATCHER' | 'OPERATOR'): readonly TerminalAct[] {
+  if (row.state === 'REVOKED' || role === 'DISPATCHER' || role === 'OPERATOR') {
     return [];
   }
   if (role === 'SUPERVISOR') {
