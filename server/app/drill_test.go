@@ -9,6 +9,8 @@ import (
 
 	"genba/policy"
 	"genba/server/app"
+	"genba/server/drill"
+	"genba/server/operations"
 )
 
 // exercise is a drill with one played caller.
@@ -138,4 +140,14 @@ func TestDrillMessagesGoToListedNumbersOnly(t *testing.T) {
 		require.NotEmpty(t, r.secret)
 		require.True(t, strings.HasPrefix(r.messages()[0].Body, "【訓練】"), r.messages()[0].Body)
 	})
+}
+
+// Every call that can be chosen can be played.
+func TestEveryDrillScriptIsPlayed(t *testing.T) {
+	t.Parallel()
+	var chosen []string
+	for _, s := range operations.Scripts {
+		chosen = append(chosen, s.ID)
+	}
+	require.ElementsMatch(t, chosen, drill.Scripts())
 }

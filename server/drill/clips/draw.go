@@ -80,7 +80,7 @@ var scenes = map[string]func(c canvas, i int){
 	},
 	"flood": func(c canvas, i int) {
 		x, y := shake(i)
-		c.box(0, 0, width, 120, 128, 140, 152)
+		c.box(0, 0, width, 141, 128, 140, 152)
 		c.box(30+x, 40+y, 120, 110, 168, 150, 132)
 		c.box(330+x, 50+y, 110, 100, 150, 158, 150)
 		c.box(0, 140+y, width, 140, 118, 98, 70)
