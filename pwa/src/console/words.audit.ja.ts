@@ -28,7 +28,7 @@ export const audit = {
     wayGood: (way: string) => `検証点の送付（${way}）：届いています`,
     wayBad: (way: string, since: string) => `検証点の送付（${way}）：${since} から届いていません`,
     wayNone: '検証点は、まだこの機械の外へ送られていません。',
-    ways: { file: 'ファイル', url: 'HTTP', email: '電子メール' },
+    ways: { file: 'ファイル', url: 'HTTP送信', email: '電子メール' },
     pausesTitle: '警察庁が通知した運用停止期間（第4の5）',
     refreshed: (time: string) => `${time} 現在`,
   },
