@@ -146,7 +146,7 @@ test('the centre ends it, and the officer reports the use with the reason why on
   await app.getByRole('button', { name: t.usage }).tap();
   await staff.see(app, t.usageAfter);
   await app.getByRole('button', { name: t.send, exact: true }).tap();
-  await app.getByText('入れてください。').waitFor();
+  await app.getByText('何のための利用かを入れてください。').waitFor();
   await app.getByLabel(t.purpose).fill('交通事故の現場');
   await app.getByRole('button', { name: t.reasonPreset }).tap();
   await assertLooksRight(app, 'the usage report', { touch: true });

@@ -115,7 +115,7 @@ export class StaffFlow {
   #phone = $state.raw<OwnPhone>();
   #registration = $state.raw<Registration>();
   #code = $state('');
-  #codeUnusable = $state(false);
+  #codeProblem = $state<'incomplete' | 'unusable'>();
   #busy = $state(false);
   #unreachable = $state(false);
   #notice = $state.raw<Notice>();
@@ -184,9 +184,9 @@ export class StaffFlow {
     return this.#code;
   }
 
-  /** Whether the code opened nothing. */
-  get codeUnusable(): boolean {
-    return this.#codeUnusable;
+  /** What is wrong with the code that was entered: too short to be one, or it opened nothing. */
+  get codeProblem(): 'incomplete' | 'unusable' | undefined {
+    return this.#codeProblem;
   }
 
   /** The rules in the language in use: of the registration, or as they stand. */
@@ -307,8 +307,18 @@ export class StaffFlow {
     });
   }
 
+  /** The network is gone: it is said at once, not when something next fails. */
+  offline(): void {
+    if (this.#phone) {
+      this.#unreachable = true;
+    }
+  }
+
   /** The network is back, or the page is back on the screen: whatever waits goes on now. */
   nudge(): void {
+    if (this.#unreachable && this.#phone) {
+      void this.#look();
+    }
     this.#retry?.();
     this.#feed.nudge();
     this.shared.nudge();
@@ -320,7 +330,7 @@ export class StaffFlow {
   async enterRegistration(typed: string): Promise<void> {
     const code = readCode(typed);
     if (!code) {
-      this.#codeUnusable = true;
+      this.#codeProblem = 'incomplete';
       return;
     }
     this.#code = code;
@@ -522,7 +532,7 @@ export class StaffFlow {
   }
 
   async #readCode(): Promise<void> {
-    this.#codeUnusable = false;
+    this.#codeProblem = undefined;
     if (!this.#code) {
       this.#show('code');
       return;
@@ -533,7 +543,7 @@ export class StaffFlow {
     } catch (error) {
       this.#show('code');
       if (error instanceof Refusal && error.reason === 'REGISTRATION_UNUSABLE') {
-        this.#codeUnusable = true;
+        this.#codeProblem = 'unusable';
         this.#code = '';
         return;
       }
@@ -582,8 +592,11 @@ export class StaffFlow {
   /** Some networks let no WebSocket through: the same is asked by a plain question. */
   async #look(): Promise<void> {
     try {
-      this.#changed((await this.#api.run(phoneQuery, {})).staffPhone);
+      const { staffPhone } = await this.#api.run(phoneQuery, {});
+      this.#unreachable = false;
+      this.#changed(staffPhone);
     } catch (error) {
+      this.#unreachable = error instanceof Unreachable;
       this.#routed(error);
     }
   }

@@ -228,8 +228,9 @@ describe('the registration', () => {
     answers['Registration'] = () => ({ refuse: 'REGISTRATION_UNUSABLE' });
     const flow = open({ hash: '#r=MCVX1TBC1AHC' });
     await shows(flow, 'code');
-    expect(flow.codeUnusable).toBe(true);
+    expect(flow.codeProblem).toBe('unusable');
     await flow.enterRegistration('short');
+    expect(flow.codeProblem).toBe('incomplete');
     expect(names()).toEqual(['Registration']);
   });
 
@@ -346,6 +347,22 @@ describe('a video report', () => {
     await shows(flow, 'ended');
     expect(flow.endedBy).toBe(by);
     expect(flow.sending).toBe(false);
+  });
+
+  test('says that the network is gone at once, and again that it is back only once there is an answer', async () => {
+    const flow = await registered();
+    await flow.begin('123456', declared, false);
+    await shows(flow, 'act');
+    flow.offline();
+    expect(flow.unreachable).toBe(true);
+    const answer = answers['Phone'];
+    answers['Phone'] = () => 'lost';
+    flow.nudge();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(flow.unreachable).toBe(true);
+    answers['Phone'] = answer!;
+    flow.nudge();
+    await vi.waitFor(() => expect(flow.unreachable).toBe(false));
   });
 
   test('that the officer ends is told so', async () => {

@@ -29,6 +29,10 @@ test('no text is empty', () => {
   expect([...ja, ...en].filter(([, text]) => text.trim() === '')).toEqual([]);
 });
 
+test('a link is ended by the directive’s own word', () => {
+  expect(ja.filter(([, text]) => /取消|取り消|リボーク|キャンセル/.test(text))).toEqual([]);
+});
+
 test('English texts hold no Japanese', () => {
   expect(en.filter(([, text]) => /[\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Han}]/u.test(text))).toEqual([]);
 });

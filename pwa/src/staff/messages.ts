@@ -38,7 +38,8 @@ export const messages = defineMessages({
       help: '運用管理責任者から受け取った用紙のQRコードの下にあります。発行から10分間、1回だけ使えます。',
       scan: 'QRコードを読み取る',
       scanning: '用紙のQRコードを枠に入れてください',
-      unusable: 'この登録コードは使えません。期限が切れたか、使用済みです。新しい用紙を出してもらってください。',
+      incomplete: '登録コードは12文字です。すべて入れてください。',
+      unusable: 'この登録コードは使えません。用紙のとおりか確かめてください。合っているときは、期限が切れたか、使用済みです。新しい用紙を出してもらってください。',
       next: '次へ',
     },
     rules: {
@@ -203,7 +204,7 @@ export const messages = defineMessages({
       purpose: '何のための利用か',
       reason: '事前に報告できなかった理由',
       reasons: '現場への急行のため\n事態が急変したため\n無線・電話がつながらなかったため',
-      missing: '入れてください。',
+      missing: { purpose: '何のための利用かを入れてください。', reason: '事前に報告できなかった理由を入れてください。' },
       send: '報告する',
       waiting: '事前の報告はもう届いています。もう一件の報告もできます。',
       reported: '報告しました。',
@@ -232,7 +233,7 @@ export const messages = defineMessages({
     },
     unknown: {
       heading: 'この電話機は登録されていません',
-      text: '通信指令課に登録がないか、取り消されています。新しい用紙で登録し直してください。',
+      text: '通信指令課に登録がないか、破棄されています。新しい用紙で登録し直してください。',
       forget: 'この電話機の登録情報を消す',
     },
     wiped: {
@@ -285,7 +286,8 @@ export const messages = defineMessages({
       help: 'It stands below the QR code of the sheet that the manager gave you. It is good once, for ten minutes.',
       scan: 'Read the QR code',
       scanning: 'Bring the QR code of the sheet into the frame',
-      unusable: 'This registration code cannot be used: it is too old, or was used already. Ask for a new sheet.',
+      incomplete: 'The registration code has 12 characters. Enter all of them.',
+      unusable: 'This registration code cannot be used. Compare it with the sheet. If it is the same, it is too old or was used already: ask for a new sheet.',
       next: 'Next',
     },
     rules: {
@@ -450,7 +452,7 @@ export const messages = defineMessages({
       purpose: 'What it is for',
       reason: 'Why it was not reported before',
       reasons: 'Rushing to the scene\nThe situation changed suddenly\nNo contact by radio or phone',
-      missing: 'Please fill it in.',
+      missing: { purpose: 'Say what it is for.', reason: 'Say why it was not reported before.' },
       send: 'Report',
       waiting: 'A report beforehand has already arrived. You can make another one.',
       reported: 'Reported.',
