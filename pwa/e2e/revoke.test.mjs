@@ -54,7 +54,7 @@ test('revoking during live video stops it in the console and on the phone within
   await until('moving pictures', async () => framesBetween(first.frame, (await readFrame(video)) ?? first.frame) > 10);
 
   await board.getByRole('button', { name: 'その他の操作' }).click();
-  await board.getByRole('menuitem', { name: '破棄' }).click();
+  await board.getByRole('menuitem', { name: 'リンクを破棄' }).click();
   await board.getByRole('alertdialog').getByRole('button', { name: '破棄する' }).click();
   const pressed = performance.now();
   await Promise.all([

@@ -25,6 +25,12 @@ export function payloadOf(entry: Entry): Record<string, unknown> {
   }
 }
 
+/** Whom a video report was shared with; empty where the entry no longer says. */
+function sharedTo(payload: Record<string, unknown>): string {
+  const { sharedTo } = i18n.t;
+  return payload['member'] ? sharedTo.officer : payload['agency'] ? sharedTo.agency : '';
+}
+
 /** What the entry adds to its type, in words: reason, mode, kind; empty where it adds nothing. */
 export function detailOf(entry: Entry): string {
   const { t } = i18n;
@@ -37,6 +43,7 @@ export function detailOf(entry: Entry): string {
     known(t.session.channel, payload['channel']),
     known(t.session.purpose, payload['purpose']),
     known(t.class, payload['class']),
+    entry.type === 'SHARE_GIVEN' ? sharedTo(payload) : '',
   ];
   return parts.filter((part) => part !== '').join('・');
 }

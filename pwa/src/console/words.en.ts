@@ -85,13 +85,16 @@ export const en: Translated<typeof ja> = {
     sessionEnded: 'This video report has ended already.',
     diskFull: 'The storage is full: nothing can be saved. Tell the supervisor.',
     notFound: 'There is nothing here',
-    notFoundHelp: 'It may have been deleted, or belong to another agency. Go back to the board.',
+    notFoundHelp: 'It may have been deleted, or belong to another agency.',
     forbidden: 'You may not see this page',
+    forbiddenHelp: 'Which pages you see depends on your role. Choose one above.',
+    first: 'Back to the first page',
     number: (id) => `Reference ${id}`,
   },
   ago: (elapsed) => `${elapsed} ago`,
   unknown: 'No information',
   none: 'None',
+  sharedTo: { officer: 'with an officer', agency: 'with another agency' },
 
   signIn: {
     title: 'Sign in',
@@ -410,7 +413,7 @@ export const en: Translated<typeof ja> = {
       stalled: (reason) => `Held up: ${reason}`,
     },
     more: 'More',
-    revoke: 'Revoke',
+    revoke: 'Revoke the link',
     misdirected: 'Mis-sent',
     end: 'End',
     unsafe: 'Unsafe',
@@ -525,11 +528,11 @@ export const en: Translated<typeof ja> = {
 
   home: {
     title: 'The manager’s page',
-    text: 'Here you audit the record and see who is registered. Receiving and viewing video is done by supervisors and dispatchers (第5の2).',
+    text: 'Here you audit the record, register and remove people, officers and terminals, approve exports, and set how the agency works. Receiving and viewing video is done by supervisors and dispatchers (第5の2).',
     journal: 'See the record',
     journalText: 'Who did what, when: followed by person, case or video report.',
     users: 'See the users',
-    usersText: 'The registered supervisors and dispatchers (第7).',
+    usersText: 'Register, change, suspend and remove supervisors and dispatchers (第7).',
     clock: {
       title: 'The server’s clock is in doubt',
       text: 'Files past their due time are withheld, and nothing is deleted, until the clock is known to be right.',
@@ -872,10 +875,10 @@ export const en: Translated<typeof ja> = {
     WHISPERED: 'sent the dispatcher an instruction',
     WHISPER_READ: 'read the instruction',
     DUTY_NOTED: 'wrote into the duty log',
-    SHARE_GIVEN: 'gave it to another agency',
+    SHARE_GIVEN: 'shared the video report',
     SHARE_RECEIVED: 'was given a video report by another agency',
     SHARE_ENDED: 'ended a share',
-    SHARE_VIEWED: 'looked at another agency’s video report',
+    SHARE_VIEWED: 'looked at a shared video report',
     ...runningEntriesEn,
   },
 
