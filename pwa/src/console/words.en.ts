@@ -1117,7 +1117,7 @@ export const en: Translated<typeof ja> = {
     lateReason: (reason) => `Late because: ${reason}`,
     timing: { BEFORE: 'Reported before', AFTER: 'Reported after' },
     onBehalf: (name) => `filed by ${name}`,
-    acknowledge: 'Read',
+    acknowledge: 'Mark as read',
     acknowledged: 'Read',
     file: 'File it',
     filed: 'The report is filed',
