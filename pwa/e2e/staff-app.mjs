@@ -205,7 +205,7 @@ export async function match(manager, number) {
   await manager.getByLabel('電話機の番号（4桁）').fill(number);
   await manager.getByRole('button', { name: '確かめて有効にする' }).click();
   await manager.getByText('登録が終わりました').waitFor();
-  await manager.getByRole('button', { name: '閉じる' }).last().click();
+  await manager.getByRole('main').getByRole('button', { name: '閉じる' }).click();
 }
 
 /** The access code of the day, as the console shows it. */
