@@ -109,11 +109,12 @@ export class Store {
     return items;
   }
 
-  /** Notes by which upload an item goes, so that it goes on where it was. */
+  /** Notes by which upload an item goes, so that it goes on where it was. One received meanwhile stays deleted. */
   async begun(number: number, begun: Begun): Promise<void> {
-    const sealed = (await request(this.#unsent('readonly').get(number))) as Sealed | undefined;
+    const items = this.#unsent('readwrite'); // one transaction: nothing comes between
+    const sealed = (await request(items.get(number))) as Sealed | undefined;
     if (sealed) {
-      await request(this.#unsent('readwrite').put({ ...sealed, begun }, number));
+      await request(items.put({ ...sealed, begun }, number));
     }
   }
 

@@ -8,7 +8,7 @@ export type ExportRequest = ResultOf<typeof exportFragment>;
 
 const pageSize = 50;
 /** How often the list is read again, in ms. */
-const readEvery = 20_000;
+const readEvery = 5_000;
 
 /** The list of requests. */
 export class Exports {
