@@ -59,7 +59,7 @@ export async function signIn(context, server, { role = 'DISPATCHER', locale = 'j
 /** Fills in the sign-in that the page shows. */
 export async function enter(page, server, { role = 'DISPATCHER', locale = 'ja' } = {}) {
   const t = words[locale];
-  const person = server.demo.users.find((user) => user.role === role);
+  const person = [...server.demo.users, server.demo.operator].find((user) => user.role === role);
   await page.getByLabel(t.userName).fill(person.userName);
   await page.getByLabel(t.password).fill(person.password);
   await page.getByRole('button', { name: t.signIn }).click();

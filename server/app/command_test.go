@@ -39,6 +39,8 @@ func TestDemo(t *testing.T) {
 		}](v, `{me{user{role}}}`, nil)
 		require.Equal(t, role, me.Me.User.Role)
 	}
+	require.Equal(t, policy.OperatorRole, first.Operator.Role)
+	h.signInAs(first.Operator.Agency, first.Operator.UserName, first.Operator.Password)
 	v := h.signIn(policy.Dispatcher)
 	r := h.reported(v)
 	eventually(t, func() string { // it is sent after the commit

@@ -132,6 +132,9 @@ func (c console) serve(ctx context.Context, args []string) error {
 			for _, u := range d.Users {
 				c.say("  %-11s %-11s %s\n", u.Role, u.UserName, u.Password)
 			}
+			if o := d.Operator; o != nil {
+				c.say("  %-11s %-11s %s (agency code %s)\n", o.Role, o.UserName, o.Password, o.Agency)
+			}
 		}
 	}
 	return a.Run(ctx)

@@ -25,6 +25,8 @@ type Demo struct {
 	BaseURL string     `json:"baseURL"`
 	Agency  string     `json:"agency"`
 	Users   []DemoUser `json:"users"`
+	// Operator is no agency's, and sees counts and health only.
+	Operator *DemoUser `json:"operator,omitempty"`
 	// Terminal is where console requests without a proof come from; programs may
 	// prove it by its key, too.
 	Terminal *DemoTerminal `json:"terminal"`
@@ -86,7 +88,7 @@ func (a *App) makeDemo(ctx context.Context) (*Demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Users = append(d.Users, DemoUser{Role: policy.OperatorRole, UserName: "operator", Password: password, Agency: identity.OperatorsCode})
+	d.Operator = &DemoUser{Role: policy.OperatorRole, UserName: "operator", Password: password, Agency: identity.OperatorsCode}
 	if err := a.addDemoTerminal(ctx, d, agency.ID); err != nil {
 		return nil, err
 	}
