@@ -44,7 +44,7 @@ func TestDatabase(t *testing.T) {
 		}), failed)
 
 		var n int64
-		require.NoError(t, db.Read(ctx).Model(&agency{}).Count(&n).Error)
+		require.NoError(t, db.Read(ctx).Model(&agency{}).Where("code IN ?", []string{"a", "b", "c"}).Count(&n).Error) // the operators' stands there, too
 		require.EqualValues(t, 2, n)
 
 		require.ErrorIs(t, db.InTx(ctx, func(tx *database.Tx) error { return tx.Create(row("4", "a")).Error }), gorm.ErrDuplicatedKey)
@@ -53,7 +53,9 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, db.Read(ctx).Take(&back, "code = ?", "a").Error)
 		require.True(t, back.CreatedAt.Equal(db.Now()), "times come back as stored")
 
-		require.NoError(t, db.Snapshot(ctx, func(ctx context.Context) error { return db.Read(ctx).Model(&agency{}).Count(&n).Error }))
+		require.NoError(t, db.Snapshot(ctx, func(ctx context.Context) error {
+			return db.Read(ctx).Model(&agency{}).Where("code IN ?", []string{"a", "b", "c"}).Count(&n).Error
+		}))
 		require.EqualValues(t, 2, n)
 	})
 }
