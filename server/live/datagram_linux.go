@@ -129,7 +129,6 @@ type departures struct {
 	segments bool // the kernel takes messages apart
 	count    int  // messages
 	used     int  // bytes of space
-	dropped  uint64
 	space    []byte
 	to       [writeBatch]*sockaddr
 	size     [writeBatch]int // of each datagram of a message but the last
@@ -225,7 +224,6 @@ func (d *departures) flush() {
 				patience = time.Now().Add(sendPatience)
 			}
 			if !d.wait(patience) {
-				d.dropped += uint64(d.count - d.at)
 				d.at = d.count
 			}
 		case d.parts[d.at] > 1:
@@ -238,7 +236,6 @@ func (d *departures) flush() {
 			d.apart(d.at)
 			d.at++
 		default: // a peer that cannot be reached
-			d.dropped++
 			d.at++
 		}
 	}

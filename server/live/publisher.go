@@ -187,15 +187,14 @@ func payloadOf(b []byte) ([]byte, bool) {
 	return b[n:end], true
 }
 
-// control takes the phone's own reports.
+// control takes the phone's own reports. A goodbye in them ends nothing: silence
+// does.
 func (p *publisher) control(packets []rtcp.Packet, out *sender) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
 	for _, k := range packets {
-		switch k := k.(type) {
-		case *rtcp.SenderReport:
-			p.room.mu.Lock()
-			p.inbound.sender(k, out.now)
-			p.room.mu.Unlock()
-		case *rtcp.Goodbye: // the stream may go on with another number; silence ends it
+		if r, ok := k.(*rtcp.SenderReport); ok {
+			p.inbound.sender(r, out.now)
 		}
 	}
 }
